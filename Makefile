@@ -1,0 +1,114 @@
+# mien: one non-recursive Makefile. Objects and programs go to $(BUILD).
+#   make            the program, the library and the example
+#   make tests      every unit test binary          make test-ROOM   build and run one room's tests
+#   make SAN=address,undefined BUILD=build/asan tests        make CC=clang-14 BUILD=build/clang ...
+#   make fuzz       libFuzzer targets (clang-14)    make fuzz-replay   the same targets over their corpus, any compiler
+MAKEFLAGS += --no-builtin-rules
+BUILD ?= build
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+OPT ?= -O2 -g
+ROOMS := base codec image onnx engine face app
+
+# Include arrows and link order, outermost first (docs/architecture.md). tools/lint/arrows.py checks the includes.
+NEEDS_base :=
+NEEDS_codec := base
+NEEDS_image := base
+NEEDS_onnx := base
+NEEDS_engine := onnx base
+NEEDS_face := engine onnx image codec base
+NEEDS_app := face engine onnx image codec base
+
+LIBS_base := -lm -lpthread
+LIBS_codec := -ljansson
+LIBS_image := -ljpeg -lpng16 -lwebp -lgif
+LIBS_onnx := -lm
+LIBS_engine := -ldnnl
+LIBS_face := -lm
+LIBS_app := -lpthread
+NEEDED_LIBS = $(foreach r,$(1) $(NEEDS_$(1)),$(LIBS_$(r)))
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Werror
+CFLAGS_ALL := -std=c17 -D_GNU_SOURCE -Isrc -Iinclude $(WARN) $(OPT) -fvisibility=hidden -fno-math-errno -fno-trapping-math \
+    -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIC -MMD -MP $(CFLAGS)
+LDFLAGS_ALL := -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+ifdef SAN
+  CFLAGS_ALL += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+  LDFLAGS_ALL += -fsanitize=$(SAN)
+else
+  CFLAGS_ALL += -D_FORTIFY_SOURCE=2
+endif
+
+# Kernels carry their instruction set in the file name.
+ISA_avx2 := -mavx2 -mfma -mf16c
+ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
+isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
+
+src_of = $(sort $(wildcard src/$(1)/*.c))
+obj_of = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(call src_of,$(1)))
+lib_of = $(BUILD)/lib/lib$(1).a
+chain_of = $(foreach r,$(1) $(NEEDS_$(1)),$(call lib_of,$(r)))
+
+TESTS := $(foreach r,$(ROOMS) api,$(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/$(r)/test_*.c))))
+FUZZERS := $(sort $(wildcard fuzz/fuzz_*.c))
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+
+.PHONY: all tests fuzz fuzz-replay clean print-tests
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(BUILD)/mien $(BUILD)/libmien.a $(EXAMPLES)
+tests: $(TESTS)
+print-tests: ; @printf '%s\n' $(TESTS)
+
+$(BUILD)/obj/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(call isa,$<) -c $< -o $@
+
+define room_rules
+$(call lib_of,$(1)): $(call obj_of,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	ar rcs $$@ $$^
+.PHONY: test-$(1)
+test-$(1): $(filter $(BUILD)/tests/$(1)/%,$(TESTS))
+	@set -e; for t in $$^; do $$$$t; done
+endef
+$(foreach r,$(ROOMS),$(eval $(call room_rules,$(r))))
+
+# The program: app's main over every room.
+$(BUILD)/mien: $(call chain_of,app)
+	$(CC) $(BUILD)/obj/app/main.o $(call chain_of,app) $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
+
+# The embeddable library: every room but app, plus the public API (src/app/api.c).
+$(BUILD)/libmien.a: $(call chain_of,face) $(BUILD)/obj/app/api.o
+	@rm -f $@
+	@printf 'create $@\n$(foreach l,$(call chain_of,face),addlib $(l)\n)addmod $(BUILD)/obj/app/api.o\nsave\nend\n' | ar -M
+
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libmien.a
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -Wall -Wextra -Werror $(OPT) $(if $(SAN),-fsanitize=$(SAN)) -Iinclude $< $(BUILD)/libmien.a $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
+
+# A unit test links its own room and what that room may use. Extra needs: first line `// needs: ROOM ... -lLIB ... -Wl,...`.
+needs = $(shell sed -n '1s|^// needs: *||p' $(1))
+room_of_test = $(patsubst api,app,$(firstword $(subst /, ,$(patsubst tests/%,%,$(1)))))
+define test_rule
+$(patsubst tests/%.c,$(BUILD)/tests/%,$(1)): $(1) $(wildcard tests/support/*.[ch]) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1)))
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS_ALL) -Itests $(1) $(wildcard tests/support/*.c) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1))) \
+	  $(filter -%,$(call needs,$(1))) $(LDFLAGS_ALL) -lcmocka $(call NEEDED_LIBS,$(call room_of_test,$(1))) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call NEEDED_LIBS,$(r))) -o $$@
+endef
+$(foreach t,$(foreach r,$(ROOMS) api,$(wildcard tests/$(r)/test_*.c)),$(eval $(call test_rule,$(t))))
+
+# Fuzz targets: LLVMFuzzerTestOneInput. `fuzz` links libFuzzer; `fuzz-replay` links fuzz/replay.c, which feeds files.
+FUZZ_LIBS = $(call chain_of,app)
+fuzz: $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZERS))
+fuzz-replay: $(patsubst fuzz/%.c,$(BUILD)/replay/%,$(FUZZERS))
+$(BUILD)/fuzz/%: fuzz/%.c $(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $< $(FUZZ_LIBS) $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
+$(BUILD)/replay/%: fuzz/%.c fuzz/replay.c $(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $< fuzz/replay.c $(FUZZ_LIBS) $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
+
+clean: ; rm -rf $(BUILD)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,44 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum mien_code mien_err_set(struct mien_err *e, enum mien_code code, const char *file, int line,
+                            const char *fmt, ...)
+{
+    if (e == NULL) return code;
+    e->code = code;
+    e->file = file;
+    e->line = line;
+    e->pos = 0;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(e->msg, sizeof e->msg, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+const char *mien_code_name(enum mien_code code)
+{
+    switch (code) {
+    case MIEN_OK: return "ok";
+    case MIEN_E_NOMEM: return "no_memory";
+    case MIEN_E_ARG: return "invalid_argument";
+    case MIEN_E_IO: return "io_error";
+    case MIEN_E_LIMIT: return "limit_exceeded";
+    case MIEN_E_INTERNAL: return "internal_error";
+    case MIEN_E_JSON: return "invalid_json";
+    case MIEN_E_IMAGE_TYPE: return "unsupported_image";
+    case MIEN_E_IMAGE_CORRUPT: return "invalid_image";
+    case MIEN_E_IMAGE_LIMIT: return "too_large";
+    case MIEN_E_ONNX_FORMAT: return "invalid_onnx";
+    case MIEN_E_ONNX_UNSUPPORTED: return "unsupported_onnx";
+    case MIEN_E_ONNX_SHAPE: return "onnx_shape";
+    case MIEN_E_ENGINE_UNSUPPORTED: return "unsupported_node";
+    case MIEN_E_ENGINE_SHAPE: return "input_shape";
+    case MIEN_E_MODEL_MISSING: return "model_unavailable";
+    case MIEN_E_MANIFEST: return "invalid_manifest";
+    case MIEN_E_NO_FACE: return "no_face";
+    }
+    return "unknown";
+}

@@ -1,0 +1,68 @@
+/* Errors of the whole program: one closed set of codes, one small record that says what happened.
+ *
+ * A function that can fail returns `enum mien_code` and takes a `struct mien_err *` that may be NULL.
+ * The record is filled once, where the error begins, and passed up unchanged; `msg` may hold names from
+ * a model file or a path given on the command line, never image data, keys or embeddings. */
+#ifndef MIEN_BASE_ERR_H
+#define MIEN_BASE_ERR_H
+
+#include <stddef.h>
+
+enum mien_code {
+    MIEN_OK = 0,
+    /* base 1..99 */
+    MIEN_E_NOMEM = 1,       /* memory or a stated memory limit exhausted */
+    MIEN_E_ARG = 2,         /* the caller's argument is out of its documented range */
+    MIEN_E_IO = 3,          /* a file could not be opened, read or written */
+    MIEN_E_LIMIT = 4,       /* a stated limit (bytes, pixels, depth, count) was exceeded */
+    MIEN_E_INTERNAL = 5,    /* a library failed in a way that input cannot cause */
+    /* codec 100..199 */
+    MIEN_E_JSON = 100,      /* text is not valid JSON, or has not the expected shape */
+    /* image 200..299 */
+    MIEN_E_IMAGE_TYPE = 200,    /* not a picture of a type that is taken */
+    MIEN_E_IMAGE_CORRUPT = 201, /* truncated or damaged picture */
+    MIEN_E_IMAGE_LIMIT = 202,   /* too many bytes or pixels */
+    /* onnx 300..399 */
+    MIEN_E_ONNX_FORMAT = 300,      /* malformed file */
+    MIEN_E_ONNX_UNSUPPORTED = 301, /* well-formed, but uses something that is not supported */
+    MIEN_E_ONNX_SHAPE = 302,       /* shapes do not fit together */
+    /* engine 400..499 */
+    MIEN_E_ENGINE_UNSUPPORTED = 400, /* no implementation for a node with these shapes */
+    MIEN_E_ENGINE_SHAPE = 401,       /* input shape not accepted by this network */
+    /* face 500..599 */
+    MIEN_E_MODEL_MISSING = 500, /* a wanted model is not installed */
+    MIEN_E_MANIFEST = 501,      /* manifest.json is wrong; msg names the model and member */
+    MIEN_E_NO_FACE = 502        /* an operation that needs a face found none */
+};
+
+struct mien_err {
+    enum mien_code code;
+    const char *file; /* source position where the error began */
+    int line;
+    size_t pos;       /* byte position in the input when meaningful, else 0 */
+    char msg[200];    /* one line for a person, no trailing newline */
+};
+
+/* Fills *e (when not NULL) and returns `code`, so that `return mien_fail(...)` reads well. */
+enum mien_code mien_err_set(struct mien_err *e, enum mien_code code, const char *file, int line,
+                            const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* Stable snake_case name of a code: "no_memory", "invalid_image", ... never NULL. */
+const char *mien_code_name(enum mien_code code);
+
+#define MIEN_FAIL(e, code, ...) mien_err_set((e), (code), __FILE__, __LINE__, __VA_ARGS__)
+
+#define MIEN_TRY(expr)                                                                             \
+    do {                                                                                           \
+        enum mien_code mien_try_ = (expr);                                                         \
+        if (mien_try_ != MIEN_OK) return mien_try_;                                                \
+    } while (0)
+
+#define MIEN_FAIL_IF(cond, e, code, ...)                                                           \
+    do {                                                                                           \
+        if (cond) return MIEN_FAIL((e), (code), __VA_ARGS__);                                      \
+    } while (0)
+
+#define MIEN_MUST_CHECK __attribute__((warn_unused_result))
+
+#endif

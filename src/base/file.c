@@ -1,0 +1,133 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum mien_code open_regular(const char *path, size_t max_bytes, int *fd, size_t *size,
+                                   struct mien_err *e)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    MIEN_FAIL_IF(*fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    struct stat st;
+    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(*fd);
+        return MIEN_FAIL(e, MIEN_E_IO, "%s: not a regular file", path);
+    }
+    if ((uint64_t)st.st_size > max_bytes) {
+        close(*fd);
+        return MIEN_FAIL(e, MIEN_E_LIMIT, "%s: %lld bytes, the limit is %zu", path,
+                         (long long)st.st_size, max_bytes);
+    }
+    *size = (size_t)st.st_size;
+    return MIEN_OK;
+}
+
+enum mien_code mien_file_map(const char *path, size_t max_bytes, struct mien_file *out,
+                             struct mien_err *e)
+{
+    *out = (struct mien_file){0};
+    int fd;
+    size_t size;
+    MIEN_TRY(open_regular(path, max_bytes, &fd, &size, e));
+    void *p = NULL;
+    if (size != 0) p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    int err = errno;
+    close(fd);
+    MIEN_FAIL_IF(p == MAP_FAILED, e, MIEN_E_IO, "%s: %s", path, strerror(err));
+    out->data = p;
+    out->size = size;
+    return MIEN_OK;
+}
+
+void mien_file_unmap(struct mien_file *f)
+{
+    if (f->data != NULL) munmap((void *)(uintptr_t)f->data, f->size);
+    *f = (struct mien_file){0};
+}
+
+static enum mien_code read_fd(int fd, const char *path, size_t max_bytes, unsigned char **out,
+                              size_t *size, struct mien_err *e)
+{
+    size_t room = 64 * 1024, len = 0;
+    unsigned char *p = malloc(room + 1);
+    MIEN_FAIL_IF(p == NULL, e, MIEN_E_NOMEM, "%s: out of memory", path);
+    for (;;) {
+        ssize_t n = read(fd, p + len, room - len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            int err = errno;
+            free(p);
+            return MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(err));
+        }
+        if (n == 0) break;
+        len += (size_t)n;
+        if (len > max_bytes) {
+            free(p);
+            return MIEN_FAIL(e, MIEN_E_LIMIT, "%s: more than %zu bytes", path, max_bytes);
+        }
+        if (len == room) {
+            unsigned char *q = realloc(p, room * 2 + 1);
+            if (q == NULL) {
+                free(p);
+                return MIEN_FAIL(e, MIEN_E_NOMEM, "%s: out of memory", path);
+            }
+            p = q;
+            room *= 2;
+        }
+    }
+    p[len] = '\0';
+    *out = p;
+    *size = len;
+    return MIEN_OK;
+}
+
+enum mien_code mien_file_read(const char *path, size_t max_bytes, unsigned char **out, size_t *size,
+                              struct mien_err *e)
+{
+    *out = NULL;
+    *size = 0;
+    if (strcmp(path, "-") == 0) return read_fd(STDIN_FILENO, path, max_bytes, out, size, e);
+    int fd;
+    size_t known;
+    MIEN_TRY(open_regular(path, max_bytes, &fd, &known, e));
+    enum mien_code code = read_fd(fd, path, max_bytes, out, size, e);
+    close(fd);
+    return code;
+}
+
+static enum mien_code write_all(int fd, const char *path, const void *data, size_t size,
+                                struct mien_err *e)
+{
+    const char *p = data;
+    while (size != 0) {
+        ssize_t n = write(fd, p, size);
+        if (n < 0 && errno == EINTR) continue;
+        MIEN_FAIL_IF(n < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+        p += n;
+        size -= (size_t)n;
+    }
+    return MIEN_OK;
+}
+
+enum mien_code mien_file_write(const char *path, const void *data, size_t size, struct mien_err *e)
+{
+    char temp[4096];
+    int n = snprintf(temp, sizeof temp, "%s.tmp.%ld", path, (long)getpid());
+    MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    enum mien_code code = write_all(fd, path, data, size, e);
+    if (close(fd) != 0 && code == MIEN_OK)
+        code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    if (code == MIEN_OK && rename(temp, path) != 0)
+        code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    if (code != MIEN_OK) unlink(temp);
+    return code;
+}

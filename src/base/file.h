@@ -1,0 +1,26 @@
+/* Whole files: mapped read-only, read into memory, or written so that a reader never sees half of one. */
+#ifndef MIEN_BASE_FILE_H
+#define MIEN_BASE_FILE_H
+
+#include <stddef.h>
+#include "base/err.h"
+
+struct mien_file {
+    const unsigned char *data; /* `size` bytes; valid until mien_file_unmap */
+    size_t size;
+};
+
+/* Maps a regular file of at most `max_bytes` (MIEN_E_LIMIT above). An empty file maps to size 0. */
+enum mien_code mien_file_map(const char *path, size_t max_bytes, struct mien_file *out,
+                             struct mien_err *e) MIEN_MUST_CHECK;
+void mien_file_unmap(struct mien_file *f);
+
+/* Reads path ("-" = standard input) whole; *out is malloc'ed with a NUL after the last byte, the caller frees it. */
+enum mien_code mien_file_read(const char *path, size_t max_bytes, unsigned char **out, size_t *size,
+                              struct mien_err *e) MIEN_MUST_CHECK;
+
+/* Writes to a temporary name beside `path`, then renames. */
+enum mien_code mien_file_write(const char *path, const void *data, size_t size,
+                               struct mien_err *e) MIEN_MUST_CHECK;
+
+#endif

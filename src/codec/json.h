@@ -1,0 +1,65 @@
+/* JSON in (strict, over jansson, which stays inside json.c) and JSON out (a streaming writer).
+ *
+ * Reading: mien_json_parse gives a tree that owns everything reached through it; free the root once.
+ * Accessors accept NULL and nodes of another type and then answer with the default, so that a chain of
+ * look-ups needs one check; the *_need forms report what is missing by name. */
+#ifndef MIEN_CODEC_JSON_H
+#define MIEN_CODEC_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "base/err.h"
+
+struct mien_json; /* opaque node */
+
+/* Rejects duplicate keys, trailing text, invalid UTF-8 and nesting beyond 64. e->pos is the byte offset. */
+enum mien_code mien_json_parse(const char *text, size_t n, struct mien_json **root, struct mien_err *e)
+    MIEN_MUST_CHECK;
+void mien_json_free(struct mien_json **root);
+
+/* Nodes below are borrowed from the root. NULL when absent or not an object / array. */
+const struct mien_json *mien_json_get(const struct mien_json *object, const char *key);
+const struct mien_json *mien_json_at(const struct mien_json *array, size_t i);
+size_t mien_json_size(const struct mien_json *array_or_object); /* 0 for others */
+
+/* i-th member of an object in file order: name through *key. NULL past the end. */
+const struct mien_json *mien_json_member(const struct mien_json *object, size_t i, const char **key);
+
+bool mien_json_is_null(const struct mien_json *v); /* also true for NULL */
+bool mien_json_is_object(const struct mien_json *v);
+bool mien_json_is_array(const struct mien_json *v);
+bool mien_json_is_string(const struct mien_json *v);
+bool mien_json_is_number(const struct mien_json *v);
+const char *mien_json_string(const struct mien_json *v, const char *otherwise);
+double mien_json_number(const struct mien_json *v, double otherwise);
+int64_t mien_json_integer(const struct mien_json *v, int64_t otherwise);
+bool mien_json_bool(const struct mien_json *v, bool otherwise);
+
+/* Fills out[0..n) from an array of exactly n numbers; false otherwise. */
+bool mien_json_floats(const struct mien_json *array, float *out, size_t n);
+
+/* Writer: appends to a mien_buf; commas and nesting are kept track of. Keys and strings are escaped.
+ * Doubles: shortest text with `digits` significant digits; NaN and infinities become null. */
+struct mien_jw {
+    struct mien_buf *out;
+    unsigned depth;
+    uint64_t has_item; /* bit per depth: the container already holds an item */
+    bool after_key;
+};
+
+void mien_jw_init(struct mien_jw *w, struct mien_buf *out);
+void mien_jw_object(struct mien_jw *w);
+void mien_jw_array(struct mien_jw *w);
+void mien_jw_end_object(struct mien_jw *w);
+void mien_jw_end_array(struct mien_jw *w);
+void mien_jw_key(struct mien_jw *w, const char *key);
+void mien_jw_string(struct mien_jw *w, const char *s); /* NULL -> null */
+void mien_jw_number(struct mien_jw *w, double v, int digits);
+void mien_jw_fixed(struct mien_jw *w, double v, int decimals); /* like %.*f, without trailing noise */
+void mien_jw_integer(struct mien_jw *w, int64_t v);
+void mien_jw_bool(struct mien_jw *w, bool v);
+void mien_jw_null(struct mien_jw *w);
+
+#endif
