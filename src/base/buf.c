@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,11 @@ static bool fail(struct mien_buf *b)
 
 static bool reserve(struct mien_buf *b, size_t n)
 {
-    if (b->failed || n > b->max || b->len > b->max - n) return fail(b);
-    size_t need = b->len + n + 1;
+    size_t need;
+    if (b->failed || n > b->max || b->len > b->max - n || __builtin_add_overflow(b->len + 1, n, &need)) return fail(b);
     if (need <= b->room) return true;
     size_t room = b->room ? b->room : 256;
-    while (room < need) room *= 2;
+    while (room < need) room = room > SIZE_MAX / 2 ? need : room * 2;
     char *p = realloc(b->data, room);
     if (p == NULL) return fail(b);
     b->data = p;
