@@ -32,6 +32,7 @@ extern const char *const mien_blendshape_name[MIEN_BLENDSHAPES]; /* "_neutral", 
 
 struct mien_box { float x0, y0, x1, y1; };
 
+/* Formula in quality.c; the parts are 0..1, face_size is the box's area in square pixels. */
 struct mien_quality { float score, detection, pose, sharpness, size; float laplacian_variance, face_size; bool is_frontal; };
 
 struct mien_face {
@@ -44,7 +45,7 @@ struct mien_face {
     float *mesh;              /* n x (x,y,z) photo pixels, z in the same scale, smaller = nearer; in the arena */
     int mesh_points;
     float mesh_presence;
-    float yaw, pitch, roll;   /* degrees. yaw > 0: the nose points to image left... see pose.h for the signs used everywhere */
+    float yaw, pitch, roll;   /* degrees: yaw < 0 the nose points to image left; pitch > 0 the nose points up; roll > 0 the head is clockwise in the image */
     float ear_left, ear_right, ear; /* eye aspect ratio of the image-left / image-right eye and their mean */
     float blendshape[MIEN_BLENDSHAPES];
     struct mien_quality quality;
@@ -102,7 +103,8 @@ int mien_nms(struct mien_detection *d, int n, float iou);
 enum mien_code mien_crop_face(const struct mien_model *m, struct mien_photo *photo, const struct mien_detection *face, const float *landmarks68,
                               float *tensor, struct mien_affine *to_photo, struct mien_err *e) MIEN_MUST_CHECK;
 
-/* pose.c, eyes.c, quality.c: pure functions over points. */
+/* pose.c, eyes.c, quality.c: pure functions over points. `roi_roll_deg` is the clockwise rotation of the frame that the mesh is given in;
+ * 0 for meshes in photo pixels (what mien_face holds). Signs of the angles as in struct mien_face. */
 void mien_pose_from_mesh(const float *mesh, float roi_roll_deg, float *yaw, float *pitch, float *roll);
 void mien_pose_from_points(const float point[10], float *yaw, float *pitch, float *roll); /* coarse, when there is no mesh */
 float mien_ear(const float *mesh, bool image_left);
