@@ -2,7 +2,7 @@
  *
  * Reading: mien_json_parse gives a tree that owns everything reached through it; free the root once.
  * Accessors accept NULL and nodes of another type and then answer with the default, so that a chain of
- * look-ups needs one check; the *_need forms report what is missing by name. */
+ * look-ups needs one check. */
 #ifndef MIEN_CODEC_JSON_H
 #define MIEN_CODEC_JSON_H
 
@@ -24,7 +24,7 @@ const struct mien_json *mien_json_get(const struct mien_json *object, const char
 const struct mien_json *mien_json_at(const struct mien_json *array, size_t i);
 size_t mien_json_size(const struct mien_json *array_or_object); /* 0 for others */
 
-/* i-th member of an object in file order: name through *key. NULL past the end. */
+/* i-th member of an object in file order: name through *key. NULL past the end. Walks i members. */
 const struct mien_json *mien_json_member(const struct mien_json *object, size_t i, const char **key);
 
 bool mien_json_is_null(const struct mien_json *v); /* also true for NULL */
@@ -34,14 +34,15 @@ bool mien_json_is_string(const struct mien_json *v);
 bool mien_json_is_number(const struct mien_json *v);
 const char *mien_json_string(const struct mien_json *v, const char *otherwise);
 double mien_json_number(const struct mien_json *v, double otherwise);
-int64_t mien_json_integer(const struct mien_json *v, int64_t otherwise);
+int64_t mien_json_integer(const struct mien_json *v, int64_t otherwise); /* also takes 2.0; not 2.5 */
 bool mien_json_bool(const struct mien_json *v, bool otherwise);
 
 /* Fills out[0..n) from an array of exactly n numbers; false otherwise. */
 bool mien_json_floats(const struct mien_json *array, float *out, size_t n);
 
 /* Writer: appends to a mien_buf; commas and nesting are kept track of. Keys and strings are escaped.
- * Doubles: shortest text with `digits` significant digits; NaN and infinities become null. */
+ * Doubles: shortest text with `digits` significant digits; NaN and infinities become null. Bytes that are not
+ * UTF-8 become U+FFFD. At most 63 levels (asserted). Check out->failed once at the end. */
 struct mien_jw {
     struct mien_buf *out;
     unsigned depth;
