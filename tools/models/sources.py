@@ -1,0 +1,158 @@
+"""Where bytes come from: a mirror (folder or URL), published URLs, the two npm packages, a file beside a user's pack.
+
+Nothing leaves this file before its sha256 is the expected one. A host that cannot be reached is remembered and not tried
+again, and all waiting for dead hosts together is bounded, so a machine that reaches nothing but npm does not wait for minutes.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+CONNECT_SECONDS = 8  # no answer, or no byte, for so long: give up on the host
+DEAD_HOSTS_SECONDS = 16  # spent on hosts that do not answer, in all; then the network counts as down
+MAX_BYTES = 512 * 1024 * 1024  # no model we know is half as large
+
+
+class Unobtainable(Exception):
+    """One source does not have a file; the message says what was tried and why it failed."""
+
+
+def verified(data, sha256, what):
+    got = hashlib.sha256(data).hexdigest()
+    if got != sha256:
+        raise Unobtainable(f"{what}: sha256 is {got[:12]}..., expected {sha256[:12]}... ({len(data)} bytes); not used")
+    return data
+
+
+def read_file(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError as problem:
+        raise Unobtainable(f"{path}: {problem.strerror}") from problem
+
+
+class Web:
+    """HTTP(S) GET, with a memory of hosts that do not answer."""
+
+    def __init__(self, offline=False):
+        self.offline = offline
+        self.dead = {}
+        self.wasted = 0.0
+
+    def read(self, url):
+        host = urllib.parse.urlsplit(url).netloc
+        if self.offline:
+            raise Unobtainable(f"{url}: not tried (--offline)")
+        if host in self.dead:
+            raise Unobtainable(f"{url}: not tried, {host} {self.dead[host]}")
+        if self.wasted >= DEAD_HOSTS_SECONDS:
+            raise Unobtainable(f"{url}: not tried, the network seems to be down")
+        started = time.monotonic()
+        try:
+            request = urllib.request.Request(url, headers={"User-Agent": "mien-models-pull"})
+            with urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as answer:
+                return self.body(answer, url)
+        except urllib.error.HTTPError as problem:
+            raise Unobtainable(f"{url}: HTTP {problem.code}") from problem
+        except (OSError, ValueError) as problem:  # URLError, timeouts, resets, bad URLs
+            reason = getattr(problem, "reason", None) or problem
+            self.wasted += time.monotonic() - started
+            self.dead[host] = "cannot be reached"
+            raise Unobtainable(f"{url}: {reason}") from problem
+
+    @staticmethod
+    def body(answer, url):
+        expected = answer.headers.get("Content-Length")
+        data = answer.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise Unobtainable(f"{url}: more than {MAX_BYTES >> 20} MiB")
+        if expected is not None and expected.isdigit() and len(data) != int(expected):
+            raise Unobtainable(f"{url}: broke off after {len(data)} of {expected} bytes")
+        return data
+
+
+class Mirror:
+    """A folder or URL laid out as onnx/ID.onnx and upstream/NAME."""
+
+    def __init__(self, where, web):
+        self.where = where.rstrip("/") if where else ""
+        self.web = web
+        self.is_url = self.where.startswith(("http://", "https://"))
+
+    def __bool__(self):
+        return bool(self.where)
+
+    def read(self, name):
+        if not self.where:
+            raise Unobtainable("no mirror (MIEN_MODEL_MIRROR is not set)")
+        if self.is_url:
+            return self.web.read(f"{self.where}/{urllib.parse.quote(name)}")
+        return read_file(os.path.join(self.where, name))
+
+
+class Npm:
+    """The npm packages that package-lock.json beside this file pins; installed when first needed."""
+
+    def __init__(self, folder, offline=False, say=print):
+        self.folder = folder
+        self.offline = offline
+        self.say = say
+        self.failure = None
+
+    def read(self, package, path):
+        self.install()
+        return read_file(os.path.join(self.folder, "node_modules", package, path))
+
+    def install(self):
+        """`npm ci` unless node_modules was made from this very lock (./setup leaves the same stamp)."""
+        if self.failure:
+            raise Unobtainable(self.failure)
+        lock = os.path.join(self.folder, "package-lock.json")
+        stamp = os.path.join(self.folder, "node_modules", ".from-lock")
+        if os.path.exists(stamp) and read_file(stamp) == read_file(lock):
+            return
+        try:
+            if self.offline:
+                raise Unobtainable("npm packages are not installed, and --offline forbids installing them")
+            self.say(f"npm ci in {self.folder}")
+            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300, check=False)
+            if done.returncode != 0:
+                lines = [line for line in done.stderr.splitlines() if line.strip()]
+                raise Unobtainable(f"npm ci failed: {lines[0] if lines else 'exit status ' + str(done.returncode)}")
+            shutil.copyfile(lock, stamp)
+        except FileNotFoundError as problem:
+            self.failure = "npm packages: npm is not installed"
+            raise Unobtainable(self.failure) from problem
+        except subprocess.TimeoutExpired as problem:
+            self.failure = "npm ci did not end within 300 s"
+            raise Unobtainable(self.failure) from problem
+        except Unobtainable as problem:
+            self.failure = str(problem)
+            raise
+
+
+def read_original(original, mirror, web, npm):
+    """An upstream file's verified bytes and the words for where they came from; tries the mirror, then its own address."""
+    failures = []
+    ways = []
+    if "npm" in original:
+        ways.append((f"npm {original['npm']}", lambda: npm.read(original["npm"], original["path"])))
+    elif "path" in original:
+        ways.append(("file", lambda: read_file(original["path"])))
+    if "mirror" in original and mirror:
+        ways.append(("mirror", lambda: mirror.read(original["mirror"])))
+    if "url" in original:
+        ways.append(("url", lambda: web.read(original["url"])))
+    for name, read in ways:
+        try:
+            return verified(read(), original["sha256"], original.get("path") or original.get("url") or name), name
+        except Unobtainable as problem:
+            failures.append(str(problem))
+    raise Unobtainable("; ".join(failures) or "no address is known")

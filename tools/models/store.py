@@ -1,0 +1,95 @@
+"""The folder of installed models: whole files or none, and a stamp that makes the second run quick.
+
+A file is written under a temporary name, flushed, and renamed; an interrupted run leaves at most a temporary file, which the next
+run removes. The manifest is written last, so it never names a file that is not there. The stamp remembers each file's hash with
+its size and modification time: unchanged files are not read again.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+
+STAMP = ".pull.json"
+MANIFEST = "manifest.json"
+
+
+class Store:
+    def __init__(self, folder):
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+        self.lock = open(os.path.join(folder, ".lock"), "w", encoding="ascii")  # held for the life of the Store
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        for name in os.listdir(folder):
+            if name.startswith(".part-"):
+                os.unlink(self.path(name))
+        try:
+            with open(self.path(STAMP), encoding="utf-8") as f:
+                self.stamp = json.load(f)
+            self.files = dict(self.stamp["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.stamp, self.files = {}, {}
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def close(self):
+        self.lock.close()
+
+    def write(self, name, data):
+        """Whole or not at all."""
+        part = self.path(f".part-{name}-{os.getpid()}")
+        try:
+            with open(part, "wb") as f:
+                f.write(data)
+                f.flush()
+                os.fsync(f.fileno())
+            os.replace(part, self.path(name))
+        except BaseException:
+            if os.path.exists(part):
+                os.unlink(part)
+            raise
+
+    def put(self, name, data, made_from):
+        """Installs a model file; returns its hash. `made_from` says from which inputs, to recognise it next time."""
+        self.write(name, data)
+        return self.remember(name, hashlib.sha256(data).hexdigest(), made_from)
+
+    def remember(self, name, sha256, made_from):
+        status = os.stat(self.path(name))
+        self.files[name] = {"sha256": sha256, "made_from": made_from, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        return sha256
+
+    def hash_of(self, name):
+        """The sha256 of an installed file, None when it is absent; reads it only when it changed since the stamp."""
+        try:
+            status = os.stat(self.path(name))
+        except OSError:
+            return None
+        known = self.files.get(name)
+        if known and known["size"] == status.st_size and known["mtime_ns"] == status.st_mtime_ns:
+            return known["sha256"]
+        with open(self.path(name), "rb") as f:
+            got = hashlib.sha256(f.read()).hexdigest()
+        # A changed file is no longer what the recipe made: it counts only by its hash.
+        return self.remember(name, got, known["made_from"] if known and known["sha256"] == got else "")
+
+    def made_from(self, name):
+        """What an unchanged installed file was made from; "" when unknown."""
+        sha256 = self.hash_of(name)
+        known = self.files.get(name)
+        return known["made_from"] if sha256 and known else ""
+
+    def unchanged(self):
+        """True when the manifest and every file it names are as the stamp says."""
+        names = self.stamp.get("installed", [])
+        return bool(names) and all(self.hash_of(name) == self.files.get(name, {}).get("sha256") and self.files[name]["sha256"] ==
+                                   self.stamp["files"].get(name, {}).get("sha256") for name in names)
+
+    def finish(self, manifest, request, result):
+        """Writes the manifest, then the stamp."""
+        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+        self.put(MANIFEST, text.encode(), "")
+        names = [MANIFEST] + [model["file"] for model in manifest["models"]]
+        stamp = {"request": request, "result": result, "installed": names, "files": {name: self.files[name] for name in sorted(self.files)}}
+        self.write(STAMP, (json.dumps(stamp, indent=1) + "\n").encode())
