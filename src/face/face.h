@@ -68,7 +68,7 @@ struct mien_face_settings {
     float min_score;      /* 0 = the detector's own threshold */
     int max_faces;        /* analysed beyond detection, largest first; 0 = all; default 0 */
     bool primary_only;    /* run the wants only on face[0] (all faces are still detected) */
-    bool best_only;       /* run the wants only on the best face: quality is computed for all, the other wants for one */
+    bool best_only;       /* run the wants only on the best face: quality is computed for all when there are several, the other wants for one */
     int min_face_px;      /* faces with a shorter side below this are dropped; default 0 */
     bool small_faces;     /* also look for small faces: a second pass on overlapping tiles when the photo is larger than the detector's input (ID documents); default false */
     bool rotations;       /* retry at 90, 180, 270 degrees when nothing is found (rotated ID portraits); points and boxes come back upright; default false */
