@@ -1,14 +1,7 @@
 // Head pose, eye aspect ratio and the quality formula: pure functions over points.
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "support/faces.h"
 
-#include "face/face.h"
+#include <math.h>
 
 static bool is_near(double a, double b, double tolerance) { return fabs(a - b) <= tolerance; }
 
@@ -180,12 +173,86 @@ static void quality_formula(void **state)
     assert_true(mien_quality_of(2.0f, 0, 0, 0, 1e9f, 1e9f).score <= 1.0f);
 }
 
+/* AFLW2000-3D's labels as our angles. There R = Rx(pitch) Ry(yaw) Rz(roll) with y up and z towards the camera (3DDFA); here it
+ * is D R D with D = diag(1, -1, -1), taken apart as pose.c does. Without a turn of two axes at once: (-yaw, pitch, roll). */
+static void from_aflw(double pitch, double yaw, double roll, double out[3])
+{
+    double cx = cos(pitch * RAD), sx = sin(pitch * RAD), cy = cos(yaw * RAD), sy = sin(yaw * RAD), cz = cos(roll * RAD), sz = sin(roll * RAD);
+    const double x[3][3] = {{1, 0, 0}, {0, cx, sx}, {0, -sx, cx}}, y[3][3] = {{cy, 0, -sy}, {0, 1, 0}, {sy, 0, cy}}, z[3][3] = {{cz, sz, 0}, {-sz, cz, 0}, {0, 0, 1}};
+    double xy[3][3], r[3][3];
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) xy[i][j] = x[i][0] * y[0][j] + x[i][1] * y[1][j] + x[i][2] * y[2][j];
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) r[i][j] = xy[i][0] * z[0][j] + xy[i][1] * z[1][j] + xy[i][2] * z[2][j];
+    out[0] = atan2(-r[2][0], hypot(r[0][0], r[1][0])) / RAD;
+    out[1] = -atan2(r[2][1], r[2][2]) / RAD;
+    out[2] = atan2(-r[1][0], r[0][0]) / RAD;
+}
+
+static void aflw_conversion_keeps_single_turns(void **state)
+{
+    (void)state;
+    double a[3];
+    from_aflw(20, 0, 0, a);
+    assert_true(is_near(a[0], 0, 1e-9) && is_near(a[1], 20, 1e-9) && is_near(a[2], 0, 1e-9));
+    from_aflw(0, 30, 0, a);
+    assert_true(is_near(a[0], -30, 1e-9) && is_near(a[1], 0, 1e-9));
+    from_aflw(0, 0, 10, a);
+    assert_true(is_near(a[2], 10, 1e-9));
+}
+
+/* 16 faces with true angles, yaw up to 71 degrees. */
+static void pose_of_aflw2000(void **state)
+{
+    (void)state;
+    static struct test_csv csv;
+    char path[4096];
+    test_data(path, "aflw2000_prnet16/index.csv");
+    struct test_pack p = test_pack_open(MIEN_PRECISION_AUTO);
+    test_need_role(&p, MIEN_ROLE_LANDMARKS);
+    test_csv_read(path, &csv);
+    double mesh[3] = {0}, near_frontal[3] = {0}, coarse[3] = {0};
+    int n = 0, n_frontal = 0;
+    for (int i = 1; i < csv.rows; i++) {
+        struct test_photo t = test_photo_open("aflw2000_prnet16", csv.cell[i][0]);
+        struct mien_err e = {0};
+        struct mien_faces out;
+        double truth[3];
+        from_aflw(atof(test_csv_at(&csv, i, "pitch_deg")), atof(test_csv_at(&csv, i, "yaw_deg")), atof(test_csv_at(&csv, i, "roll_deg")), truth);
+        TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_POSE, NULL, p.arena, &out, &e), e);
+        if (out.count > 0) {
+            const struct mien_face *f = &out.face[0];
+            float c[3];
+            mien_pose_from_points(f->point, &c[0], &c[1], &c[2]);
+            const double got[3] = {f->yaw, f->pitch, f->roll};
+            printf("  %-24s truth %6.1f %6.1f %6.1f  mesh %6.1f %6.1f %6.1f  points %6.1f %6.1f %6.1f\n", csv.cell[i][0], truth[0], truth[1], truth[2], got[0],
+                   got[1], got[2], (double)c[0], (double)c[1], (double)c[2]);
+            for (int k = 0; k < 3; k++) {
+                mesh[k] += fabs(got[k] - truth[k]);
+                coarse[k] += fabs((double)c[k] - truth[k]);
+                if (fabs(truth[0]) < 30) near_frontal[k] += fabs(got[k] - truth[k]);
+            }
+            n++;
+            n_frontal += fabs(truth[0]) < 30;
+        }
+        test_photo_close(&t);
+    }
+    assert_true(n >= 14);
+    printf("aflw2000, %d of %d faces: mean absolute error yaw %.1f pitch %.1f roll %.1f; |yaw| < 30 (%d): %.1f %.1f %.1f; from five points: %.1f %.1f %.1f\n", n,
+           csv.rows - 1, mesh[0] / n, mesh[1] / n, mesh[2] / n, n_frontal, near_frontal[0] / n_frontal, near_frontal[1] / n_frontal,
+           near_frontal[2] / n_frontal, coarse[0] / n, coarse[1] / n, coarse[2] / n);
+    assert_true(mesh[0] / n < 12 && mesh[1] / n < 12 && mesh[2] / n < 8);
+    free(csv.text);
+    test_pack_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mesh_gives_the_angles_it_was_turned_by), cmocka_unit_test(mirror_flips_yaw_and_roll),
         cmocka_unit_test(roi_rotation_is_added_and_wrapped), cmocka_unit_test(signs),
         cmocka_unit_test(five_points_give_coarse_angles), cmocka_unit_test(degenerate_points_stay_finite),
-        cmocka_unit_test(ear_of_drawn_eyes), cmocka_unit_test(quality_formula)};
+        cmocka_unit_test(ear_of_drawn_eyes), cmocka_unit_test(quality_formula),
+        cmocka_unit_test(aflw_conversion_keeps_single_turns), cmocka_unit_test(pose_of_aflw2000)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
