@@ -1,0 +1,104 @@
+/* Winograd convolution: weights, sizes, and the choice of version. The arithmetic is in winograd_body.h. */
+#include "engine/winograd.h"
+
+#include <string.h>
+
+#include "base/cpu.h"
+#include "engine/kernels.h"
+#include "engine/winograd_inner.h"
+
+/* The portable version, with 128-bit vectors. */
+#define VL 4
+#define ROWS 2
+#define ELEM float
+#define K_STEP 1
+#define RIGHT vec
+#define LOAD(p) (*(const vec *)(p))
+#define STORE(p, x) (*(vec *)(p) = (x))
+#define MULTIPLY(acc, left, right) ((acc) += *(left) * (right))
+#define WINO_RUN mien_wino_run_generic
+#include "engine/winograd_body.h"
+
+/* Bytes of V and products that a block may take: the second-level cache of the processors we know is 1 to 2 MiB. */
+enum { BLOCK_BYTES = 640 * 1024, MAX_BLOCK = 168 };
+
+static int block_of(const struct mien_wino_shape *s, int m)
+{
+    const int t2 = (m + 2) * (m + 2);
+    const int tile = t2 * (mien_wino_pad(s->ic) * (s->bf16 ? 2 : 4) + mien_wino_pad(s->oc) * 4);
+    int block = BLOCK_BYTES / tile / 42 * 42; /* 42: a multiple of every version's rows */
+    if (block < 42) block = BLOCK_BYTES / tile / 14 * 14;
+    if (block < 14) block = 14;
+    return block > MAX_BLOCK ? MAX_BLOCK : block;
+}
+
+size_t mien_wino_scratch_bytes(const struct mien_wino_shape *s, int m)
+{
+    const size_t t2 = (size_t)((m + 2) * (m + 2)), block = (size_t)block_of(s, m);
+    return 2 * (size_t)mien_wino_pad(s->oc) * sizeof(float) + t2 * (mien_wino_plane((int)block, s->oc) * sizeof(float) + mien_wino_plane((int)block, s->ic) * (s->bf16 ? 2 : 4)) + 64;
+}
+
+size_t mien_wino_weight_bytes(const struct mien_wino_shape *s, int m)
+{
+    return (size_t)((m + 2) * (m + 2)) * (size_t)mien_wino_pad(s->ic) * (size_t)mien_wino_pad(s->oc) * (s->bf16 ? 2 : 4);
+}
+
+/* G of the two filters, rows of 3. */
+static const double g4[6][3] = {{1.0 / 4, 0, 0}, {-1.0 / 6, -1.0 / 6, -1.0 / 6}, {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                {1.0 / 24, 1.0 / 12, 1.0 / 6}, {1.0 / 24, -1.0 / 12, 1.0 / 6}, {0, 0, 1}};
+static const double g2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+
+/* Where weight (k, column) of a plane lies: panels of 32 columns (the last may have 16), k rows each; bfloat16 keeps pairs of k together. */
+static size_t packed_at(int k_count, int columns, int k, int column, bool pairs)
+{
+    const int first = column / 32 * 32, width = columns - first >= 32 ? 32 : 16;
+    const size_t panel = (size_t)k_count * (size_t)first, c = (size_t)(column - first);
+    if (pairs) return panel + (size_t)(k / 2) * (size_t)width * 2 + c * 2 + (size_t)(k & 1);
+    return panel + (size_t)k * (size_t)width + c;
+}
+
+void mien_wino_pack(const struct mien_wino_shape *s, int m, const float *w, void *packed)
+{
+    const int t = m + 2, k_count = mien_wino_pad(s->ic), columns = mien_wino_pad(s->oc);
+    const size_t plane = (size_t)k_count * (size_t)columns;
+    memset(packed, 0, mien_wino_weight_bytes(s, m));
+    for (int o = 0; o < s->oc; o++)
+        for (int i = 0; i < s->ic; i++) {
+            const float *kernel = w + ((size_t)o * (size_t)s->ic + (size_t)i) * 9;
+            const size_t at = packed_at(k_count, columns, i, o, s->bf16);
+            for (int y = 0; y < t; y++) {
+                const double *gy = m == 4 ? g4[y] : g2[y];
+                double row[3];
+                for (int x = 0; x < 3; x++) row[x] = gy[0] * (double)kernel[x] + gy[1] * (double)kernel[3 + x] + gy[2] * (double)kernel[6 + x];
+                for (int x = 0; x < t; x++) {
+                    const double *gx = m == 4 ? g4[x] : g2[x];
+                    const float u = (float)(gx[0] * row[0] + gx[1] * row[1] + gx[2] * row[2]);
+                    const size_t index = (size_t)(y * t + x) * plane + at;
+                    if (s->bf16) ((uint16_t *)packed)[index] = mien_bf16_from_f32(u);
+                    else ((float *)packed)[index] = u;
+                }
+            }
+        }
+}
+
+void mien_wino_run(const struct mien_wino_shape *s, int m, const struct mien_wino_args *a)
+{
+    const unsigned cpu = mien_cpu_flags();
+    const int block = block_of(s, m);
+    if (s->bf16) mien_wino_run_avx512bf16(s, m, a, block);
+    else if (cpu & MIEN_CPU_AVX512) mien_wino_run_avx512(s, m, a, block);
+    else if (cpu & MIEN_CPU_AVX2) mien_wino_run_avx2(s, m, a, block);
+    else mien_wino_run_generic(s, m, a, block);
+}
+
+/* Measured by bench/winograd.c against oneDNN's direct convolution on one core: F(4x4) wins from about 12x12 outputs and 16 channels on, in
+ * float32 everywhere and in bfloat16 where there is no matrix unit (AMX makes the products so cheap that the transforms would dominate).
+ * F(2x2) never wins over both: it is kept for accuracy comparisons and for pictures where F(4x4) would waste half of its tiles. */
+int mien_wino_choose(const struct mien_wino_shape *s)
+{
+    const unsigned cpu = mien_cpu_flags();
+    if (s->ic < 16 || s->oc < 16 || s->oh < 10 || s->ow < 10) return 0;
+    if (s->pad_top < 0 || s->pad_left < 0 || s->pad_top > 2 || s->pad_left > 2) return 0;
+    if (s->bf16) return (cpu & MIEN_CPU_AVX512_BF16) && !(cpu & MIEN_CPU_AMX_BF16) ? 4 : 0;
+    return cpu & (MIEN_CPU_AVX2 | MIEN_CPU_AVX512) ? 4 : 0;
+}
