@@ -89,6 +89,7 @@ struct mien_attrs {
     int block;               /* DepthToSpace / SpaceToDepth */
     bool dcr;                /* DepthToSpace mode DCR (else CRD) */
     enum mien_elem to;       /* Cast */
+    bool legacy;             /* private to src/onnx: Softmax before opset 13 (flattens), reductions whose empty axes mean "none" */
 };
 
 enum { MIEN_MAX_NODE_IN = 64, MIEN_MAX_NODE_OUT = 16 };
@@ -112,11 +113,26 @@ struct mien_graph {
     int opset;
     uint64_t macs;                              /* of a specialised graph: multiply-accumulates of Conv, Gemm, MatMul */
     const char *producer;
+    struct mien_graph_own *own;                 /* arena and limits; private to src/onnx */
 };
 void mien_graph_free(struct mien_graph **g);
 
 /* `data` must stay valid while the graph lives. Errors name the node and the reason. */
 enum mien_code mien_onnx_parse(const unsigned char *data, size_t n, struct mien_graph **out, struct mien_err *e) MIEN_MUST_CHECK;
+
+/* What a specialised graph promises, beyond concrete shapes and types of every tensor:
+ *   inputs     only data: RESHAPE, SLICE, PAD, RESIZE, EXPAND, TILE, CLIP, SPLIT and reductions have in[0] alone; their parameters are
+ *              in attr and in the output's shape (SPLIT: sizes along attr.axis; TILE: output / input; EXPAND: broadcasting).
+ *   gone       Upsample (a RESIZE), Flatten, Squeeze, Unsqueeze (RESHAPE), Shape and everything computed from constants.
+ *   BATCHNORM  in = {x, scale[C], shift[C]}: y = x * scale + shift along axis 1 (mean, variance and epsilon are folded in), with float32
+ *              constants of C values; x has rank >= 2.
+ *   CLIP       attr.alpha = low, attr.beta = high (+-FLT_MAX: none).   GELU attr.alpha = 1: tanh approximation.   LPNORM attr.alpha = p.
+ *   GEMM       alpha and beta are 1 when the weights are constant (folded); in[2], if any, is a vector of N values then.
+ *   axes       counted from the front, ascending; reductions list every axis (n_axes 0: nothing is reduced).
+ *   windows    auto_pad resolved into pad; ceil_mode set only for an AVGPOOL with count_include_pad whose last window hangs over the padding
+ *              (the overhang does not count in the divisor); otherwise the overhang is in pad, and floor rules hold.
+ *   outputs    an output may be a constant tensor, or the same data as an input through a CAST to its own type (a copy).
+ * All floating types are read as MIEN_F32. Constants may be shared by several nodes and by all specialisations of one parent. */
 
 /* Concrete shapes for all inputs (n_shapes == g->n_inputs), each matching the declared one where that is fixed. */
 enum mien_code mien_graph_specialize(const struct mien_graph *g, const struct mien_shape *shapes, int n_shapes,
