@@ -13,6 +13,11 @@
 
 static const float DEG_PER_RAD = 57.29577951308232f;
 
+/* The line from forehead to chin of a person who looks into a camera at eye height leans this far back below: the chin is
+ * further away. Measured: the raw pitch's median is -4.7 degrees over 66 LFW photos and -7.4 over 64 posed portraits; against
+ * the true angles of AFLW2000 (16 faces) the raw pitch is low by a median of 6. */
+static const float PITCH_ZERO_DEG = 5.5f;
+
 struct vec3 { float x, y, z; };
 
 static struct vec3 sub(struct vec3 a, struct vec3 b) { return (struct vec3){a.x - b.x, a.y - b.y, a.z - b.z}; }
@@ -55,6 +60,7 @@ void mien_pose_from_mesh(const float *mesh, float roi_roll_deg, float *yaw, floa
     struct vec3 x = add(sub(mesh_at(mesh, 454), mesh_at(mesh, 234)), sub(mesh_at(mesh, 263), mesh_at(mesh, 33)));
     struct vec3 y = sub(mesh_at(mesh, 152), mesh_at(mesh, 10));
     angles_of_axes(x, y, yaw, pitch, roll);
+    *pitch = wrap_deg(*pitch + PITCH_ZERO_DEG); /* the innermost rotation: angles about X add */
     *roll = wrap_deg(*roll + roi_roll_deg);
 }
 

@@ -40,8 +40,10 @@ static void scores_become_probabilities(void **state)
     (void)state;
     struct mien_model m = {.softmax = true, .live_index = 1};
     float p[3];
-    mien_scores(&m, (const float[3]){1000.0f, 1000.0f + logf(2.0f), 900.0f}, 3, p); /* large logits do not overflow */
-    assert_true(fabsf(p[0] - 1.0f / 3) < 1e-4f && fabsf(p[1] - 2.0f / 3) < 1e-4f && p[2] == 0.0f);
+    mien_scores(&m, (const float[3]){1.0f, 1.0f + logf(2.0f), -90.0f}, 3, p);
+    assert_true(fabsf(p[0] - 1.0f / 3) < 1e-6f && fabsf(p[1] - 2.0f / 3) < 1e-6f && p[2] < 1e-6f);
+    mien_scores(&m, (const float[3]){1000.0f, 1000.0f, 0.0f}, 3, p); /* large logits do not overflow */
+    assert_true(p[0] == 0.5f && p[1] == 0.5f && p[2] == 0.0f);
     assert_true(fabsf(mien_score_live(&m, (const float[3]){0, logf(2.0f), 0}, 3) - 0.5f) < 1e-6f);
     assert_true(fabsf(mien_score_live(&m, (const float[1]){0}, 1) - 0.5f) < 1e-6f);
     m.softmax = false;
