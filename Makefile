@@ -20,7 +20,7 @@ NEEDS_app := face engine onnx image codec base
 
 LIBS_base := -lm -lpthread
 LIBS_codec := -ljansson
-LIBS_image := -ljpeg -lpng16 -lwebp -lgif
+LIBS_image := -ljpeg -lpng16 -lz -lwebp -lgif
 LIBS_onnx := -lm
 LIBS_engine := -ldnnl
 LIBS_face := -lm
@@ -109,6 +109,14 @@ $(BUILD)/fuzz/%: fuzz/%.c $(FUZZ_LIBS)
 $(BUILD)/replay/%: fuzz/%.c fuzz/replay.c $(FUZZ_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $< fuzz/replay.c $(FUZZ_LIBS) $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
+
+# Micro-benchmarks in C (bench/run measures whole networks and the pipeline).
+.PHONY: bench-conv
+bench-conv: $(BUILD)/bench/conv
+	$<
+$(BUILD)/bench/%: bench/%.c $(call chain_of,engine)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $< $(call chain_of,engine) $(LDFLAGS_ALL) $(call NEEDED_LIBS,engine) -o $@
 
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
