@@ -14,7 +14,7 @@ static void age_and_gender_of_utkface(void **state)
     test_csv_read(path, &csv);
     double error = 0.0, error_adult = 0.0;
     int n = 0, right = 0, n_adult = 0, right_adult = 0;
-    for (int i = 1; i < csv.rows; i++) {
+    for (int i = 1; i < csv.rows; i += TEST_STRIDE) {
         struct test_photo t = test_photo_pixels("utkface_400", csv.cell[i][0], 0.4f, false);
         struct mien_err e = {0};
         struct mien_faces out;
@@ -34,9 +34,10 @@ static void age_and_gender_of_utkface(void **state)
         test_photo_close(&t);
         test_pack_next(&p);
     }
+    const int shown = (csv.rows - 2) / TEST_STRIDE + 1;
     printf("utkface (in-sample for this network), %d of %d found: age MAE %.2f years, gender %d right (%.1f %%); 16 and older: %d, MAE %.2f, gender %.1f %%\n", n,
-           csv.rows - 1, error / n, right, 100.0 * right / n, n_adult, error_adult / n_adult, 100.0 * right_adult / n_adult);
-    assert_true(n >= 380);
+           shown, error / n, right, 100.0 * right / n, n_adult, error_adult / n_adult, 100.0 * right_adult / n_adult);
+    assert_true(n >= 0.95 * shown);
     assert_true(error / n < 7.0 && right > 0.90 * n);
     free(csv.text);
     test_pack_close(&p);
@@ -63,7 +64,7 @@ static void expression_of_fer2013(void **state)
     test_csv_read(path, &csv);
     const float scale = mien_models_role(p.models, MIEN_ROLE_EXPRESSION, 0)->crop.scale;
     int n = 0, right = 0, of[MIEN_EMOTIONS] = {0}, right_of[MIEN_EMOTIONS] = {0};
-    for (int i = 1; i < csv.rows; i++) {
+    for (int i = 1; i < csv.rows; i += TEST_STRIDE) {
         struct test_photo t = test_photo_open("emotion_fer2013_900", csv.cell[i][0]);
         const struct mien_face_job job = {p.models, p.session, t.photo, p.arena};
         const float side = (float)mien_photo_width(t.photo), half = 0.5f * side / scale;
@@ -86,7 +87,7 @@ static void expression_of_fer2013(void **state)
     printf("fer2013 private test, %d crops fed directly: %d right (%.1f %%);", n, right, 100.0 * right / n);
     for (int k = 0; k < MIEN_EMOTIONS; k++) printf(" %s %d/%d", mien_emotion_name[k], right_of[k], of[k]);
     printf("\n");
-    assert_true(n >= 800 && right > 0.40 * n);
+    assert_true(n >= 800 / TEST_STRIDE && right > 0.40 * n);
     assert_true(right_of[1] > 0.5 * of[1]); /* happy is the one that the challenges rely on */
     free(csv.text);
     test_pack_close(&p);
@@ -104,7 +105,7 @@ static void closed_eyes_have_a_low_aspect_ratio(void **state)
     test_need_role(&p, MIEN_ROLE_BLENDSHAPES);
     test_csv_read(path, &csv);
     int n = 0;
-    for (int i = 1; i < csv.rows && n < 128; i++) {
+    for (int i = 1; i < csv.rows && n < 128; i += TEST_STRIDE > 1 ? 2 : 1) {
         struct test_photo t = test_photo_open("deepface_pairs", csv.cell[i][0]);
         struct mien_err e = {0};
         struct mien_faces out;
@@ -131,7 +132,7 @@ static void closed_eyes_have_a_low_aspect_ratio(void **state)
     }
     double r = eb / sqrt(ee * bb);
     printf("%d photos: mean EAR %.3f, mean blink %.3f, correlation %.2f\n", n, mean_e, mean_b, r);
-    assert_true(n >= 50 && r < -0.5);
+    assert_true(n >= 25 && r < -0.5);
     assert_true(mean_e > 0.15 && mean_e < 0.5);
     free(csv.text);
     test_pack_close(&p);

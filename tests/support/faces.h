@@ -17,6 +17,18 @@
 #include "base/file.h"
 #include "face/parts.h"
 
+/* Sanitised builds are slow: they look at every 8th picture of the larger folders, others at all. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_STRIDE 8
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_STRIDE 8
+#endif
+#endif
+#ifndef TEST_STRIDE
+#define TEST_STRIDE 1
+#endif
+
 #define TEST_TRY(expr, e)                                                                          \
     do {                                                                                           \
         if ((expr) != MIEN_OK) fail_msg("%s: %s (%s:%d)", #expr, (e).msg, (e).file, (e).line);     \
