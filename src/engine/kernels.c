@@ -229,5 +229,9 @@ const struct mien_kernels *mien_kernels_reference(void) { return &reference; }
 
 const struct mien_kernels *mien_kernels_get(void)
 {
+    unsigned flags = mien_cpu_flags();
+    if ((flags & MIEN_CPU_AVX512) && (flags & MIEN_CPU_AVX512_BF16)) return &mien_kernels_avx512bf16;
+    if (flags & MIEN_CPU_AVX512) return &mien_kernels_avx512;
+    if (flags & MIEN_CPU_AVX2) return &mien_kernels_avx2;
     return &reference;
 }
