@@ -13,11 +13,12 @@ depends on how tightly the pack's detector draws its boxes.
 """
 
 import copy
+import hashlib
 import json
 import os
 import re
 
-ROLES = ("detect", "embed", "landmarks", "landmarks68", "iris", "blendshapes", "expression", "age_gender", "spoof", "deepfake", "quality")
+from manifest import ROLES
 
 
 class CatalogueError(Exception):
@@ -38,15 +39,13 @@ class Catalogue:
     """Models by id and packs by name. `digest` identifies the text it was read from."""
 
     def __init__(self, text, origin):
-        import hashlib
-
         try:
             spec = json.loads(text)
             self.models = {m["id"]: m for m in spec["models"]}
             self.packs = {name: Pack(name, p) for name, p in spec["packs"].items()}
         except (ValueError, KeyError, TypeError) as problem:
             raise CatalogueError(f"{origin}: {problem!r}") from problem
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.digest = hash_text(text)
         for model in self.models.values():
             check_model(model, origin)
         for pack in self.packs.values():
@@ -83,13 +82,11 @@ class Catalogue:
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             raise CatalogueError(f"{path}: {problem!r}") from problem
         self.check_pack(pack, path)
-        self.digest += ":" + str(hash_text(text))
+        self.digest += ":" + hash_text(text)
         return pack
 
 
 def hash_text(text):
-    import hashlib
-
     return hashlib.sha256(text.encode()).hexdigest()
 
 

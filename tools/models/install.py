@@ -7,8 +7,9 @@ import sys
 import time
 
 import catalogue as catalogues
+import manifest as manifests
 import recipes
-from sources import Mirror, Npm, Unobtainable, Web, read_original, verified
+from sources import Mirror, Npm, Unobtainable, Web, first_that_works, ways_to_read
 from store import Store
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -32,41 +33,43 @@ class Puller:
         self.origin = {}
 
     def obtain(self, model):
-        """Installs one model and returns its manifest facts (file, sha256, bytes, origin). Raises Unobtainable."""
-        file = model["id"] + ".onnx"
-        ready, key = model.get("onnx"), self.recipe_key(model)
-        present = self.store.hash_of(file)
-        if ready and present == ready["sha256"]:
+        """Installs one model and returns its manifest facts (file, sha256, bytes, where from). Raises Unobtainable."""
+        file, key = model["id"] + ".onnx", self.recipe_key(model)
+        if self.is_installed(model):
             return self.facts(file, "mirror", "already here")
-        if present and key and self.store.made_from(file) == key:
+        if key and self.store.made_from(file) == key:
             return self.facts(file, self.upstream_kind(model), "already here")
-        failures = []
+        ready = model.get("onnx")
         if ready and self.mirror:
             try:
-                self.store.put(file, verified(self.mirror.read(ready["file"]), ready["sha256"], ready["file"]), "mirror")
-                return self.facts(file, "mirror", "copied")
-            except Unobtainable as problem:
-                failures.append(f"mirror: {problem}")
-        try:
-            data, where = self.converted(model)
-            self.store.put(file, data, key)
-            return self.facts(file, where, "converted" if model["recipe"] != "copy" else "downloaded")
-        except Unobtainable as problem:
-            failures.append(str(problem))
-        raise Unobtainable("; ".join(failures))
+                ways = [("mirror", ready["file"], ready["sha256"], lambda: self.mirror.read(ready["file"]))]
+                kind, data = self.read(model, ways, "its published original")
+                self.store.put(file, data, "mirror")
+                return self.facts(file, kind, "copied")
+            except Unobtainable:
+                pass
+        data, where = self.converted(model)
+        self.store.put(file, data, key)
+        return self.facts(file, where, "downloaded" if model["recipe"] == "copy" else "converted")
 
     def converted(self, model):
         recipe = recipes.RECIPES.get(model["recipe"])
-        if recipe is None:
-            raise Unobtainable(f"its original cannot be converted here yet (recipe {model['recipe']!r}); only a mirror has it ready")
-        if not model["upstream"]:
-            raise Unobtainable("no published address is known")
+        if recipe is None or not model["upstream"]:
+            raise Unobtainable(f"its original ({model['source']}) cannot be converted here yet (recipe {model['recipe']!r}); only a mirror has it ready")
         parts, wheres = [], []
         for original in model["upstream"]:
-            data, where = read_original(original, self.mirror, self.web, self.npm)
+            ways = [(kind, what, original["sha256"], read) for kind, what, read in ways_to_read(original, self.mirror, self.web, self.npm)]
+            where, data = self.read(model, ways)
             parts.append(data)
             wheres.append(where)
-        return recipe(parts, model), wheres[0]
+        try:
+            return recipe(parts, model), wheres[0]
+        except ImportError as problem:
+            raise Unobtainable(f"conversion needs a Python package that is missing: {problem}") from problem
+
+    @staticmethod
+    def read(model, ways, last="nothing else has it"):
+        return first_that_works(ways, lambda text: say(f"{model['id']}: {text}"), last)
 
     @staticmethod
     def recipe_key(model):
@@ -78,7 +81,7 @@ class Puller:
     @staticmethod
     def upstream_kind(model):
         original = model["upstream"][0]
-        return f"npm {original['npm']}" if "npm" in original else "path" if "path" in original else "url"
+        return f"npm {original['npm']}" if "npm" in original else "file" if "path" in original else "url"
 
     def facts(self, file, where, how):
         path = self.store.path(file)
@@ -87,6 +90,7 @@ class Puller:
     def pull(self, pack):
         """The manifest of a complete pack. Raises Unobtainable at the first slot that nothing can fill."""
         obtained, roles = {}, {}
+        self.refuse_hopeless(pack)
         for role in catalogues.ROLES:
             chosen = [self.first_of(pack, role, candidates, obtained) for candidates in catalogues.slots(pack.roles.get(role))]
             value = pack.roles.get(role)
@@ -96,7 +100,22 @@ class Puller:
         self.origin = obtained
         models = [catalogues.manifest_entry(self.catalogue.models[i], pack, f["file"], f["sha256"], f["bytes"], f["where"])
                   for i, f in obtained.items()]
-        return {"version": 1, "pack": pack.name, "roles": roles, "models": models}
+        manifest = {"version": 1, "pack": pack.name, "roles": roles, "models": models}
+        manifests.check(manifest)
+        return manifest
+
+    def refuse_hopeless(self, pack):
+        """Before anything is downloaded: a slot that only a mirror could fill, and there is none."""
+        for role, value in pack.roles.items():
+            for candidates in catalogues.slots(value):
+                models = [self.catalogue.models[i] for i in candidates]
+                if not self.mirror and not any(self.recipe_key(m) or self.is_installed(m) for m in models):
+                    say(f"{pack.name}: {role} {' or '.join(candidates)}: no mirror, and the original cannot be converted here yet "
+                        f"(recipe {models[-1]['recipe']!r}): {models[-1]['source']}")
+                    raise Unobtainable(f"role {role} of the pack {pack.name} cannot be filled")
+
+    def is_installed(self, model):
+        return "onnx" in model and self.store.hash_of(model["id"] + ".onnx") == model["onnx"]["sha256"]
 
     def first_of(self, pack, role, candidates, obtained):
         for position, model_id in enumerate(candidates):
@@ -140,7 +159,7 @@ def arguments(argv):
                         help="standard, permissive, npm, insightface, or the path of a pack of your own (default: MIEN_PACK, else standard)")
     parser.add_argument("--out", default=os.path.join(CHECKOUT, "models", "local"), help="where to install (default: models/local)")
     parser.add_argument("--offline", action="store_true", help="no network: only a mirror folder and what is already installed")
-    parser.add_argument("--retry", action="store_true", help="look again for a pack that could not be obtained last time")
+    parser.add_argument("--retry", action="store_true", help="look again for what could not be obtained last time")
     parser.add_argument("--catalogue", default=os.path.join(CHECKOUT, "models", "catalogue.json"), help=argparse.SUPPRESS)
     parser.add_argument("--npm-dir", default=HERE, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -155,11 +174,9 @@ def choose_pack(catalogue, name):
 
 
 def up_to_date(store, request, retry):
-    if store.stamp.get("request") != request or not store.unchanged():
+    if retry or store.stamp.get("request") != request or not store.unchanged():
         return False
     result = store.stamp["result"]
-    if result["fell_back"] and retry:
-        return False
     say(f"pack {result['pack']}: {len(store.stamp['installed']) - 1} models are up to date in {store.folder}")
     if result["fell_back"]:
         say(f"the {result['asked']} pack could not be obtained; the npm pack in use is clearly less accurate. tools/models/pull --retry looks again")
@@ -190,7 +207,7 @@ def fill(options, catalogue, pack, mirror_at, request, store):
     try:
         manifest = puller.pull(pack)
     except Unobtainable as problem:
-        if pack.name == FALL_BACK or FALL_BACK not in catalogue.packs:
+        if pack.name == FALL_BACK or pack.name not in catalogue.packs or FALL_BACK not in catalogue.packs:  # nor for a pack of one's own
             say(f"{problem}; nothing is left to try. Installed files are as they were")
             return 1
         say(f"{problem}; next: the whole {FALL_BACK} pack")
@@ -220,7 +237,7 @@ def fill(options, catalogue, pack, mirror_at, request, store):
 def main(argv):
     try:
         return run(arguments(argv))
-    except catalogues.CatalogueError as problem:
+    except (catalogues.CatalogueError, manifests.ManifestError) as problem:
         print(f"models: {problem}", file=sys.stderr)
         return 2
     except OSError as problem:

@@ -1,7 +1,9 @@
-"""How published originals become the ONNX files that mien runs. A recipe takes the originals' bytes and returns ONNX bytes."""
+"""How published originals become the ONNX files that mien runs. A recipe takes the originals' bytes and returns ONNX bytes.
 
-# Raised whenever any conversion's output changes, so that installed files are made again.
-VERSION = 1
+numpy and onnx are imported only when something is converted: a run that only copies files starts in a few hundredths of a second.
+"""
+
+VERSION = 1  # raised whenever a conversion's output changes, so that installed files are made again
 
 
 def copy(originals, model):
@@ -10,4 +12,41 @@ def copy(originals, model):
     return originals[0]
 
 
-RECIPES = {"copy": copy}
+def tfjs(originals, model):
+    """A TensorFlow.js graph model: its .json and its .bin."""
+    import tfjs as reader
+
+    return reader.convert(model["id"], *originals)
+
+
+def faceapi(originals, model):
+    """A network of face-api: its weights manifest and its .bin."""
+    import faceapi as reader
+
+    return reader.convert(model["id"], *originals)
+
+
+def yunet(originals, model):
+    """An ONNX export of YuNet, made independent of the input size."""
+    import surgery
+
+    del model
+    return surgery.detector(originals[0])
+
+
+def scrfd(originals, model):
+    """An ONNX export of SCRFD with key points: as yunet, and its numbered outputs named."""
+    import surgery
+
+    del model
+    return surgery.detector(originals[0], surgery.SCRFD_OUTPUTS)
+
+
+def rename(originals, model):
+    """An ONNX file whose inputs or outputs get the names in the catalogue's `rename`."""
+    import surgery
+
+    return surgery.renamed(originals[0], model["rename"])
+
+
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "yunet": yunet, "scrfd": scrfd, "rename": rename}

@@ -5,6 +5,7 @@ again, and all waiting for dead hosts together is bounded, so a machine that rea
 """
 
 import hashlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -14,12 +15,17 @@ import urllib.parse
 import urllib.request
 
 CONNECT_SECONDS = 8  # no answer, or no byte, for so long: give up on the host
+SLOW_SECONDS, SLOW_BYTES_PER_SECOND = 20, 32 * 1024  # after so long, an average below this is as good as no answer
 DEAD_HOSTS_SECONDS = 16  # spent on hosts that do not answer, in all; then the network counts as down
 MAX_BYTES = 512 * 1024 * 1024  # no model we know is half as large
 
 
 class Unobtainable(Exception):
     """One source does not have a file; the message says what was tried and why it failed."""
+
+
+class NotTried(Unobtainable):
+    """It was not even tried, for a reason that was said before."""
 
 
 def verified(data, sha256, what):
@@ -42,17 +48,17 @@ class Web:
 
     def __init__(self, offline=False):
         self.offline = offline
-        self.dead = {}
+        self.dead = set()
         self.wasted = 0.0
 
     def read(self, url):
         host = urllib.parse.urlsplit(url).netloc
         if self.offline:
-            raise Unobtainable(f"{url}: not tried (--offline)")
+            raise NotTried(f"{url}: not tried (--offline)")
         if host in self.dead:
-            raise Unobtainable(f"{url}: not tried, {host} {self.dead[host]}")
+            raise NotTried(f"{url}: not tried, {host} cannot be reached")
         if self.wasted >= DEAD_HOSTS_SECONDS:
-            raise Unobtainable(f"{url}: not tried, the network seems to be down")
+            raise NotTried(f"{url}: not tried, the network seems to be down")
         started = time.monotonic()
         try:
             request = urllib.request.Request(url, headers={"User-Agent": "mien-models-pull"})
@@ -60,21 +66,27 @@ class Web:
                 return self.body(answer, url)
         except urllib.error.HTTPError as problem:
             raise Unobtainable(f"{url}: HTTP {problem.code}") from problem
-        except (OSError, ValueError) as problem:  # URLError, timeouts, resets, bad URLs
+        except (OSError, ValueError, http.client.HTTPException) as problem:  # URLError, timeouts, resets, bad URLs and answers
             reason = getattr(problem, "reason", None) or problem
             self.wasted += time.monotonic() - started
-            self.dead[host] = "cannot be reached"
-            raise Unobtainable(f"{url}: {reason}") from problem
+            self.dead.add(host)
+            raise Unobtainable(f"{url}: {getattr(reason, 'strerror', None) or reason}") from problem
 
     @staticmethod
     def body(answer, url):
         expected = answer.headers.get("Content-Length")
-        data = answer.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise Unobtainable(f"{url}: more than {MAX_BYTES >> 20} MiB")
-        if expected is not None and expected.isdigit() and len(data) != int(expected):
-            raise Unobtainable(f"{url}: broke off after {len(data)} of {expected} bytes")
-        return data
+        parts, count, started = [], 0, time.monotonic()
+        while part := answer.read1(1 << 16):
+            parts.append(part)
+            count += len(part)
+            elapsed = time.monotonic() - started
+            if count > MAX_BYTES:
+                raise Unobtainable(f"{url}: more than {MAX_BYTES >> 20} MiB")
+            if elapsed > SLOW_SECONDS and count < elapsed * SLOW_BYTES_PER_SECOND:
+                raise Unobtainable(f"{url}: too slow, {count} bytes in {elapsed:.0f} s")
+        if expected is not None and expected.isdigit() and count != int(expected):
+            raise Unobtainable(f"{url}: broke off after {count} of {expected} bytes")
+        return b"".join(parts)
 
 
 class Mirror:
@@ -112,7 +124,7 @@ class Npm:
     def install(self):
         """`npm ci` unless node_modules was made from this very lock (./setup leaves the same stamp)."""
         if self.failure:
-            raise Unobtainable(self.failure)
+            raise NotTried(self.failure)
         lock = os.path.join(self.folder, "package-lock.json")
         stamp = os.path.join(self.folder, "node_modules", ".from-lock")
         if os.path.exists(stamp) and read_file(stamp) == read_file(lock):
@@ -121,7 +133,9 @@ class Npm:
             if self.offline:
                 raise Unobtainable("npm packages are not installed, and --offline forbids installing them")
             self.say(f"npm ci in {self.folder}")
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+            # npm's own patience (retries after 10 and 60 s, for each package) would make a dead network cost minutes.
+            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefer-offline",
+                       "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=4000", "--fetch-timeout=60000"]
             done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300, check=False)
             if done.returncode != 0:
                 lines = [line for line in done.stderr.splitlines() if line.strip()]
@@ -138,21 +152,28 @@ class Npm:
             raise
 
 
-def read_original(original, mirror, web, npm):
-    """An upstream file's verified bytes and the words for where they came from; tries the mirror, then its own address."""
-    failures = []
-    ways = []
+def ways_to_read(original, mirror, web, npm):
+    """The sources of one upstream file, in order: (kind, what is read, function)."""
     if "npm" in original:
-        ways.append((f"npm {original['npm']}", lambda: npm.read(original["npm"], original["path"])))
+        yield f"npm {original['npm']}", original["path"], lambda: npm.read(original["npm"], original["path"])
     elif "path" in original:
-        ways.append(("file", lambda: read_file(original["path"])))
+        yield "file", original["path"], lambda: read_file(original["path"])
     if "mirror" in original and mirror:
-        ways.append(("mirror", lambda: mirror.read(original["mirror"])))
+        yield "mirror", original["mirror"], lambda: mirror.read(original["mirror"])
     if "url" in original:
-        ways.append(("url", lambda: web.read(original["url"])))
-    for name, read in ways:
+        yield "url", original["url"], lambda: web.read(original["url"])
+
+
+def first_that_works(ways, say, last="nothing else has it"):
+    """Reads from the first way (kind, what, sha256, function) that gives the right bytes: (kind, bytes). Says one line for each
+    that fails: what was tried, why it failed, what is next (`last` after the last one)."""
+    ways = list(ways)
+    for position, (kind, what, sha256, read) in enumerate(ways):
         try:
-            return verified(read(), original["sha256"], original.get("path") or original.get("url") or name), name
+            return kind, verified(read(), sha256, what)
+        except NotTried:
+            continue
         except Unobtainable as problem:
-            failures.append(str(problem))
-    raise Unobtainable("; ".join(failures) or "no address is known")
+            following = ways[position + 1] if position + 1 < len(ways) else None
+            say(f"{kind}: {problem}; next: {following[0] + ' ' + following[1] if following else last}")
+    raise Unobtainable("no source has it")

@@ -1,0 +1,111 @@
+"""Checks a manifest against docs/models.md, so that a mistake in the catalogue or in a user's pack shows here and not in the server."""
+
+import re
+
+ROLES = ("detect", "embed", "landmarks", "landmarks68", "iris", "blendshapes", "expression", "age_gender", "spoof", "deepfake", "quality")
+CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
+POINTS = {"five": 5, "three": 3, "landmarks68": None}
+BORDERS = ("zero", "replicate", "reflect101")
+FILTERS = ("bilinear", "area", "area_lanczos")
+DECODERS = {"scrfd": ("score", "bbox", "kps"), "yunet": ("cls", "obj", "bbox", "kps"), "retinaface": None, "blazeface": ("scores", "boxes"), "ssd": None}
+FLAT_OUTPUTS = {"retinaface": {"bbox", "conf", "landm"}, "ssd": {"boxes", "scores"}, "blazeface": {"boxes", "scores"}}
+TASK_OUTPUTS = {"landmarks": {"mesh", "presence"}, "landmarks68": {"landmarks"}, "iris": {"landmarks"}, "blendshapes": {"blendshapes"}, "embed": {"embedding"},
+                "age_gender": {"age", "gender"}, "expression": {"prob"}, "spoof": {"prob"}, "deepfake": {"prob"}, "quality": {"quality"}}
+
+
+class ManifestError(Exception):
+    """A model's entry breaks the grammar; the message names the model and the member."""
+
+
+def check(manifest):
+    ids = {}
+    for model in manifest["models"]:
+        if model["id"] in ids:
+            raise ManifestError(f"{model['id']} is there twice")
+        ids[model["id"]] = model
+        try:
+            check_model(model)
+        except (KeyError, TypeError, IndexError) as problem:
+            raise ManifestError(f"{model['id']}: missing or of the wrong type: {problem}") from problem
+    for role, value in manifest["roles"].items():
+        for model_id in [value] if isinstance(value, str) else value or []:
+            need(role in ROLES and model_id in ids, {"id": model_id}, f"role {role} names a model that is not in the manifest")
+            need(ids[model_id]["task"] == role, ids[model_id], f"its task is {ids[model_id]['task']}, but it serves {role}")
+
+
+def need(condition, model, text):
+    if not condition:
+        raise ManifestError(f"{model['id']}: {text}")
+
+
+def number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_model(m):
+    need(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", m["id"]), m, "id")
+    need(m["task"] in ROLES, m, f"task {m['task']!r}")
+    need("/" not in m["file"] and not m["file"].startswith("."), m, f"file {m['file']!r}")
+    need(re.fullmatch(r"[0-9a-f]{64}", m["sha256"]) and m["bytes"] > 0, m, "sha256, bytes")
+    need(all(isinstance(m[k], str) and 0 < len(m[k].encode()) < 256 for k in ("licence", "source")), m, "licence or source is empty or too long")
+    need(m.get("precision", "auto") in ("auto", "f32"), m, "precision")
+    check_crop(m, m["crop"])
+    if m["crop"]["kind"] != "points":
+        check_input(m, m["input"])
+    if m["task"] == "detect":
+        check_detector(m)
+    else:
+        need(set(m["outputs"]) == TASK_OUTPUTS[m["task"]], m, f"outputs {sorted(m['outputs'])}, expected {sorted(TASK_OUTPUTS[m['task']])}")
+    need(all(isinstance(v, str) and v for v in m["outputs"].values()), m, "an output name is not a string")
+    if m["task"] == "embed":
+        check_embedding(m)
+    if m["task"] in ("spoof", "deepfake"):
+        need(isinstance(m["live_index"], int) and m["live_index"] >= 0, m, "live_index")
+    need(number(m.get("weight", 1)) and m.get("weight", 1) > 0, m, "weight")
+    need(all(isinstance(x, str) and len(x) < 32 for x in m.get("labels", [])), m, "labels")
+    need(isinstance(m.get("softmax", False), bool), m, "softmax")
+
+
+def check_input(m, spec):
+    count = CHANNELS.get(spec["channels"])
+    need(count, m, f"input.channels {spec['channels']!r}")
+    need(all(isinstance(spec[k], int) and 8 <= spec[k] <= 4096 for k in ("width", "height")), m, "input.width, input.height")
+    for member in ("mean", "scale"):
+        need(len(spec[member]) in (1, count) and all(number(v) for v in spec[member]), m, f"input.{member}")
+    need(all(v != 0 for v in spec["scale"]), m, "input.scale")
+
+
+def check_crop(m, crop):
+    kind = crop["kind"]
+    if kind == "align":
+        need(crop["points"] in POINTS, m, f"crop.points {crop['points']!r}")
+        count = POINTS[crop["points"]] or len(crop["index"])
+        need(2 <= count <= 8 and len(crop["template"]) == 2 * count and all(number(v) for v in crop["template"]), m, "crop.template")
+        need(all(isinstance(i, int) and 0 <= i < 68 for i in crop.get("index", [])), m, "crop.index")
+    elif kind in ("box", "fit_box"):
+        need(number(crop["scale"]) and 0.1 <= crop["scale"] <= 10, m, "crop.scale")
+        need(crop.get("border", "zero") in BORDERS and crop.get("filter", "bilinear") in FILTERS, m, "crop.border, crop.filter")
+        need(isinstance(crop.get("rotate", False), bool) and number(crop.get("shift_y", 0)), m, "crop.rotate, crop.shift_y")
+    elif kind == "points":
+        need(0 < len(crop["mesh"]) <= 478 and all(isinstance(i, int) and 0 <= i < 478 for i in crop["mesh"]), m, "crop.mesh")
+    else:
+        need(kind in ("letterbox", "center_square"), m, f"crop.kind {kind!r}")
+
+
+def check_detector(m):
+    decoder, outputs = m["decoder"], set(m["outputs"])
+    need(decoder in DECODERS, m, f"decoder {decoder!r}")
+    strides = [level["stride"] for level in m["levels"]]
+    by_level = {f"{kind}_{stride}" for kind in DECODERS[decoder] or () for stride in strides}
+    need(outputs in (by_level, FLAT_OUTPUTS.get(decoder)) and outputs, m, f"outputs {sorted(outputs)} for decoder {decoder}")
+    need(1 <= len(m["sizes"]) <= 6 and all(isinstance(s, int) and s % 32 == 0 for s in m["sizes"]), m, "sizes")
+    need(m["sizes"][0] == m["input"]["width"] == m["input"]["height"], m, "sizes do not begin with the input size")
+    need(len(strides) <= 4 and all(1 <= level["anchors"] <= 8 for level in m["levels"]), m, "levels")
+    need(all(len(level.get("sizes", [1] * level["anchors"])) == level["anchors"] for level in m["levels"]), m, "levels: as many sizes as anchors")
+    need(0 < m["score_threshold"] < 1 and 0 < m["nms_iou"] < 1, m, "score_threshold, nms_iou")
+
+
+def check_embedding(m):
+    need(isinstance(m["dim"], int) and 16 <= m["dim"] <= 1024, m, "dim")
+    t = m["threshold"]
+    need(-1 < t["similarity"] < 1 and 0 <= t["fmr"] < 1 and t["slope"] > 0 and isinstance(t["detector"], str), m, "threshold")
