@@ -78,6 +78,11 @@ OPERATIONS = {
     "Concat": lambda a, *xs: np.concatenate(xs, a["axis"]),
     "Transpose": lambda a, x: x.transpose(a["perm"]),
     "Flatten": lambda a, x: x.reshape(int(np.prod(x.shape[: a.get("axis", 1)])), -1),
+    "Shape": lambda a, x: np.array(x.shape, np.int64),
+    "Gather": lambda a, x, i: np.take(x, i, a.get("axis", 0)),
+    "Unsqueeze": lambda a, x, axes: np.expand_dims(x, tuple(int(i) for i in axes)),
+    "MatMul": lambda a, x, y: x @ y,
+    "BatchNormalization": lambda a, x, gain, bias, mean, var: (x - mean) / np.sqrt(var + a.get("epsilon", 1e-5)) * gain + bias,  # of N x C
     "Squeeze": lambda a, x, axes: np.squeeze(x, tuple(int(i) for i in axes)),
 }
 
@@ -91,7 +96,7 @@ def run(data, feeds):
     for i, node in enumerate(graph.node):
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         result = OPERATIONS[node.op_type](attributes, *(values[name] for name in node.input))
-        values[node.output[0]] = np.asarray(result, np.float32)
+        values[node.output[0]] = result.astype(np.float32) if result.dtype == np.float64 else result
         for name in set(node.input):
             if last_use[name] == i and name not in outputs:
                 values.pop(name, None)
