@@ -4,6 +4,7 @@
  * the pack has one). It is closed first and the models of the result are looked up before the photo is touched, so a missing
  * model is the same error with and without a face. Then each chosen face runs through the parts in dependency order; a part
  * that a face already has is not run again. */
+#include "face/inner.h"
 #include "face/parts.h"
 
 #include <math.h>
@@ -57,6 +58,19 @@ static enum mien_code eyes_part(const struct mien_face_job *job, struct mien_fac
     return MIEN_OK;
 }
 
+static enum mien_code embedding_part(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e)
+{
+    const struct mien_model *m;
+    MIEN_TRY(mien_part_model(job->models, MIEN_ROLE_EMBED, &m, e));
+    const struct mien_detection d = mien_part_detection(f);
+    f->embedding = mien_arena_calloc(job->arena, (size_t)m->dim, sizeof *f->embedding);
+    MIEN_FAIL_IF(f->embedding == NULL, e, MIEN_E_NOMEM, "out of memory for the embedding");
+    MIEN_TRY(mien_embed_face(job->models, job->session, job->photo, &d, NULL, f->embedding, e));
+    f->embedding_dim = m->dim;
+    f->have |= MIEN_WANT_EMBEDDING;
+    return MIEN_OK;
+}
+
 /* In dependency order. `role` is MIEN_ROLE_COUNT for parts that run no network of their own. */
 static const struct part {
     unsigned want;
@@ -68,7 +82,7 @@ static const struct part {
     {MIEN_WANT_EYES, MIEN_ROLE_COUNT, eyes_part},
     {MIEN_WANT_BLENDSHAPES, MIEN_ROLE_BLENDSHAPES, mien_face_blendshapes},
     {MIEN_WANT_QUALITY, MIEN_ROLE_COUNT, mien_face_quality},
-    {MIEN_WANT_EMBEDDING, MIEN_ROLE_EMBED, mien_face_embedding},
+    {MIEN_WANT_EMBEDDING, MIEN_ROLE_EMBED, embedding_part},
     {MIEN_WANT_EXPRESSION, MIEN_ROLE_EXPRESSION, mien_face_expression},
     {MIEN_WANT_AGE_GENDER, MIEN_ROLE_AGE_GENDER, mien_face_age_gender},
     {MIEN_WANT_SPOOF, MIEN_ROLE_SPOOF, mien_face_spoof},

@@ -27,7 +27,9 @@ void mien_scores(const struct mien_model *m, const float *raw, int n, float *out
  * live_index 0 says that the output is P(live), any other value that it is P(attack). */
 float mien_score_live(const struct mien_model *m, const float *raw, int n);
 
-/* run.c: cuts the input of `m` for one face and runs it. The outputs are read from *x with mien_part_output before anything
+/* run.c: what the crops need to know of a face. */
+struct mien_detection mien_part_detection(const struct mien_face *f);
+/* Cuts the input of `m` for one face and runs it. The outputs are read from *x with mien_part_output before anything
  * else touches the session. `to_photo` may be NULL. */
 enum mien_code mien_part_run(const struct mien_face_job *job, const struct mien_model *m, const struct mien_face *f,
                              struct mien_exec **x, struct mien_affine *to_photo, struct mien_err *e) MIEN_MUST_CHECK;
@@ -40,8 +42,6 @@ enum mien_code mien_part_model(const struct mien_models *models, enum mien_role 
 
 enum mien_code mien_face_mesh(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_blendshapes(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
-/* embed.c: the L2-normalised embedding, in the job's arena. */
-enum mien_code mien_face_embedding(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_quality(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_net_quality(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_expression(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;

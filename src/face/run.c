@@ -1,7 +1,8 @@
 /* Runs one network on one face. */
+#include "face/inner.h"
 #include "face/parts.h"
 
-#include "base/err.h"
+#include <string.h>
 
 enum mien_code mien_part_model(const struct mien_models *models, enum mien_role role, const struct mien_model **m, struct mien_err *e)
 {
@@ -11,15 +12,18 @@ enum mien_code mien_part_model(const struct mien_models *models, enum mien_role 
     return MIEN_OK;
 }
 
+struct mien_detection mien_part_detection(const struct mien_face *f)
+{
+    struct mien_detection d = {.box = f->box, .score = f->score};
+    memcpy(d.point, f->point, sizeof d.point);
+    return d;
+}
+
 enum mien_code mien_part_run(const struct mien_face_job *job, const struct mien_model *m, const struct mien_face *f, struct mien_exec **x,
                              struct mien_affine *to_photo, struct mien_err *e)
 {
-    struct mien_net *net;
-    MIEN_TRY(mien_models_net(job->models, m, &net, e));
-    struct mien_shape shape = {4, {1, m->spec.channels == MIEN_GRAY ? 1 : 3, m->height, m->width}};
-    MIEN_TRY(mien_session_exec(job->session, net, &shape, 1, x, e));
-    struct mien_detection d = {.box = f->box, .score = f->score};
-    for (int i = 0; i < 10; i++) d.point[i] = f->point[i];
+    const struct mien_detection d = mien_part_detection(f);
+    MIEN_TRY(mien_model_exec(job->models, job->session, m, m->width, m->height, NULL, x, e));
     MIEN_TRY(mien_crop_face(m, job->photo, &d, NULL, mien_exec_input(*x, 0), to_photo, e));
     return mien_exec_run(*x, e);
 }
