@@ -68,6 +68,7 @@ static inline VF v_round(VF x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST
 static inline VF v_neg(VF x) { return _mm256_xor_ps(x, _mm256_set1_ps(-0.0f)); }
 static inline VF v_abs(VF x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
 static inline VF v_pick_lt(VF a, VF b, VF x, VF y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+static inline VF v_leaky(VF x, VF slope) { return _mm256_blendv_ps(x, _mm256_mul_ps(x, slope), x); } /* chooses by the sign bit */
 
 /* Two steps of half the exponent each, so that results down to the denormal range and up to infinity come out right. */
 static inline VF v_ldexp(VF x, VF n)

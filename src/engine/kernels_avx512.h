@@ -57,6 +57,7 @@ static inline VF v_round(VF x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NE
 static inline VF v_neg(VF x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f)); }
 static inline VF v_abs(VF x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x); }
 static inline VF v_pick_lt(VF a, VF b, VF x, VF y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x); }
+static inline VF v_leaky(VF x, VF slope) { return _mm512_mask_mul_ps(x, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), x, slope); }
 static inline VF v_ldexp(VF x, VF n) { return _mm512_scalef_ps(x, n); }
 static inline float v_sum(VF v) { return _mm512_reduce_add_ps(v); }
 static inline float v_top(VF v) { return _mm512_reduce_max_ps(v); }
