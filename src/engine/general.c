@@ -181,14 +181,14 @@ static int64_t pad_index(int64_t i, int64_t n, int mode)
 static void pad_line(unsigned char *dst, const unsigned char *src, int64_t n, int64_t begin, int64_t out, int mode, const void *value, size_t elem)
 {
     int64_t i = 0, copy_from = begin > 0 ? begin : 0;
-    for (int64_t k; i < out; i++) {
+    for (; i < out; i++) {
         if (i == copy_from && i - begin < n) { /* the part inside, in one copy */
             int64_t run = n - (i - begin) < out - i ? n - (i - begin) : out - i;
             memcpy(dst + (size_t)i * elem, src + (size_t)(i - begin) * elem, (size_t)run * elem);
             i += run - 1;
             continue;
         }
-        k = src != NULL ? pad_index(i - begin, n, mode) : -1;
+        int64_t k = pad_index(i - begin, n, mode);
         memcpy(dst + (size_t)i * elem, k < 0 ? value : src + (size_t)k * elem, elem);
     }
 }
@@ -219,11 +219,10 @@ void mien_k_pad(void *dst, const void *src, const int64_t *src_dim, const int64_
             outside = k < 0;
             offset += k * stride[i];
         }
-        const unsigned char *line = (const unsigned char *)src + offset * (int64_t)elem;
-        if (outside)
+        if (outside || src == NULL)
             for (int64_t i = 0; i < inner; i++) memcpy(d + (size_t)i * elem, value, elem);
         else
-            pad_line(d, line, src_dim[rank - 1], begin[rank - 1], inner, mode, value, elem);
+            pad_line(d, (const unsigned char *)src + offset * (int64_t)elem, src_dim[rank - 1], begin[rank - 1], inner, mode, value, elem);
     }
 }
 
