@@ -3,6 +3,7 @@
  * A table of function pointers. The scalar reference fills every slot; AVX2, AVX-512 and AVX-512 BF16 versions overwrite the
  * slots they improve, by mien_cpu_flags(). All versions give the same result up to float rounding.
  * bf16 values are uint16_t (upper half of a float32, round to nearest even). Pointers need no alignment unless said.
+ * The processor's own conversion (AVX-512 BF16) turns float32 denormals into zero. exp, sigmoid and tanh: relative error <= 1e-6.
  * In-place use (dst == src) is allowed for the elementwise kernels. */
 #ifndef MIEN_ENGINE_KERNELS_H
 #define MIEN_ENGINE_KERNELS_H
@@ -72,7 +73,8 @@ void mien_k_broadcast(enum mien_binary op, float *dst, const int64_t *dst_dim, c
 void mien_k_reduce(enum mien_reduce op, float *dst, const float *x, const int64_t *dim, int rank, unsigned axis_mask);
 /* Resize NHWC float32. mode 0 nearest, 1 linear, 2 cubic(a=-0.75); coord and nearest as in struct mien_attrs. */
 void mien_k_resize(float *dst, const float *src, int64_t h, int64_t w, int64_t channels, int64_t oh, int64_t ow, float scale_h, float scale_w, int mode, int coord, int nearest);
-/* Gather along an axis: dst = src[.., index[k], ..] with outer x (src_n) x inner elements. Negative indices count from the end. */
+/* Gather along an axis: dst = src[.., index[k], ..] with outer x (src_n) x inner elements. Negative indices count from the
+ * end; an index out of range gives zeros. */
 void mien_k_gather(void *dst, const void *src, size_t outer, size_t src_n, size_t inner, const int64_t *index, size_t n, size_t elem);
 uint16_t mien_bf16_from_f32(float v);
 float mien_bf16_to_f32(uint16_t v);
