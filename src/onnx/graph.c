@@ -108,6 +108,18 @@ int mien_graph_node(struct mien_graph *g, const char *name, int op, int n_in, in
     return g->n_nodes++;
 }
 
+bool mien_node_widen(struct mien_graph *g, int node, int n_in)
+{
+    struct mien_node *n = &g->node[node];
+    if (n->n_in >= n_in) return true;
+    int *in = mien_graph_alloc(g, sizeof *in * (size_t)n_in);
+    if (in == NULL) return false;
+    for (int k = 0; k < n_in; k++) in[k] = k < n->n_in ? n->in[k] : MIEN_NO_TENSOR;
+    n->in = in;
+    n->n_in = n_in;
+    return true;
+}
+
 int mien_graph_const_f32(struct mien_graph *g, const char *name, const struct mien_shape *s, float **data)
 {
     int64_t n = mien_shape_count(s);
@@ -119,6 +131,7 @@ int mien_graph_const_f32(struct mien_graph *g, const char *name, const struct mi
     g->tensor[id].shape = *s;
     g->tensor[id].data = *data = p;
     g->tensor[id].bytes = (size_t)n * sizeof *p;
+    g->tensor[id].owned = true;
     return id;
 }
 

@@ -34,6 +34,7 @@ struct mien_tensor {
     struct mien_shape shape;
     const void *data;   /* constant: row-major, possibly UNALIGNED (points into the file); NULL for a variable */
     size_t bytes;
+    bool owned;         /* private to src/onnx: a constant made by a pass, in memory of its own */
 };
 
 /* name(enum suffix, ONNX op_type). Dropout, Identity and Constant disappear while reading. */

@@ -26,6 +26,8 @@ void *mien_graph_alloc(struct mien_graph *g, size_t n);
 int mien_graph_tensor(struct mien_graph *g, const char *name);
 /* New node with room for n_in inputs and n_out outputs, all MIEN_NO_TENSOR; index or -1. Moves g->node. */
 int mien_graph_node(struct mien_graph *g, const char *name, int op, int n_in, int n_out);
+/* Gives the node room for n_in inputs (new ones MIEN_NO_TENSOR). */
+bool mien_node_widen(struct mien_graph *g, int node, int n_in);
 /* New float32 constant of the given shape, zeroed, writable; id or -1. */
 int mien_graph_const_f32(struct mien_graph *g, const char *name, const struct mien_shape *s, float **data);
 /* Topological order, keeping the present order where it is one. Fails on a cycle (naming a node of it). */

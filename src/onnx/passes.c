@@ -42,13 +42,14 @@ static enum mien_code run(mien_pass *const *pass, size_t n, struct mien_graph *g
 
 enum mien_code mien_passes_parsed(struct mien_graph *g, struct mien_err *e)
 {
-    mien_pass *const order[] = {mien_pass_identity, mien_pass_fold_constants};
+    mien_pass *const order[] = {mien_pass_identity, mien_pass_fold_constants, mien_pass_normalize_affine, mien_pass_normalize_gemm,
+                                mien_pass_affine_after, mien_pass_affine_before};
     return run(order, sizeof order / sizeof order[0], g, e);
 }
 
 enum mien_code mien_passes_specialized(struct mien_graph *g, struct mien_err *e)
 {
-    (void)e;
-    (void)g;
-    return MIEN_OK;
+    mien_pass *const order[] = {mien_pass_cleanup, mien_pass_global_pool, mien_pass_pad, mien_pass_matmul_bias, mien_pass_affine_after,
+                                mien_pass_affine_chain, mien_pass_hard_activations, mien_pass_residual, mien_pass_activation};
+    return run(order, sizeof order / sizeof order[0], g, e);
 }

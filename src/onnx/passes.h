@@ -34,6 +34,9 @@ void mien_edit_absorb(struct mien_edit *ed, int p, int i);
 void mien_edit_set_input(struct mien_edit *ed, int node, int k, int tensor);
 void mien_edit_remove(struct mien_edit *ed, int node);
 
+/* A float32 constant that broadcasts to [N, C, ...] of `rank` dimensions along axis 1 only: C; 1 for a scalar; 0 when it does not. */
+int64_t mien_channel_vector(const struct mien_graph *g, int id, int rank);
+
 typedef enum mien_code mien_pass(struct mien_graph *g, struct mien_err *e);
 
 /* Without shapes, at the end of mien_onnx_parse. */
@@ -42,7 +45,7 @@ mien_pass mien_pass_affine_after, mien_pass_affine_before;
 mien_pass mien_passes_parsed; /* all of them */
 
 /* With shapes, at the end of mien_graph_specialize. */
-mien_pass mien_pass_cleanup, mien_pass_transpose, mien_pass_global_pool, mien_pass_pad, mien_pass_matmul_bias, mien_pass_hard_activations;
+mien_pass mien_pass_cleanup, mien_pass_global_pool, mien_pass_pad, mien_pass_matmul_bias, mien_pass_hard_activations;
 mien_pass mien_pass_residual, mien_pass_activation, mien_pass_affine_chain;
 mien_pass mien_passes_specialized; /* all of them */
 
