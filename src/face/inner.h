@@ -1,0 +1,42 @@
+/* Between the files of the face room that read models, find faces and cut them out. parts.h has the measurements on a face. */
+#ifndef MIEN_FACE_INNER_H
+#define MIEN_FACE_INNER_H
+
+#include "face/face.h"
+
+/* manifest.c: one entry of "models" into *m (zeroed before). Nothing is looked up on disk. On failure the caller frees what
+ * the entry owns with mien_model_clear all the same. */
+struct mien_json;
+enum mien_code mien_model_parse(const struct mien_json *entry, int number, struct mien_model *m, struct mien_err *e) MIEN_MUST_CHECK;
+void mien_model_clear(struct mien_model *m);
+
+/* models.c: the network of `model` bound to `s` for one picture of w x h pixels. *net may be NULL. */
+enum mien_code mien_model_exec(struct mien_models *models, struct mien_session *s, const struct mien_model *model, int w, int h,
+                               struct mien_net **net, struct mien_exec **x, struct mien_err *e) MIEN_MUST_CHECK;
+
+/* embed.c: crop, network, L2 norm: `embedding` receives embed->dim floats. `landmarks68` may be NULL: they are computed when the
+ * model's crop needs them. Uses the first model of MIEN_ROLE_EMBED. */
+enum mien_code mien_embed_face(struct mien_models *models, struct mien_session *s, struct mien_photo *photo, const struct mien_detection *face,
+                               const float *landmarks68, float *embedding, struct mien_err *e) MIEN_MUST_CHECK;
+/* In place; MIEN_E_INTERNAL when the vector has no finite direction. */
+enum mien_code mien_l2_normalise(float *v, int n, struct mien_err *e) MIEN_MUST_CHECK;
+
+/* crop.c: where the five points are read into the model's order of template points. `from` has room for 2 * n_points. */
+enum mien_code mien_crop_points(const struct mien_model *m, const struct mien_detection *face, const float *landmarks68, float *from,
+                                struct mien_err *e) MIEN_MUST_CHECK;
+/* crop.c: the square, in photo pixels, that a MIEN_CROP_FIT_BOX rule cuts out of a photo of w x h (whole pixels, x1 and y1 exclusive). */
+struct mien_rect mien_fit_box(struct mien_box b, float scale, int w, int h);
+
+/* detect.c: input size for a picture of w x h: the long side is `size`, the short side is what the picture needs, rounded up so that
+ * there are few distinct shapes; square when the network's input is fixed. */
+void mien_detect_canvas(int w, int h, int size, bool fixed, int *canvas_w, int *canvas_h);
+/* detect.c: the model's sizes in the order in which they are tried for a photo whose longer side is `longer`; returns how many. */
+int mien_detect_sizes(const struct mien_model *m, int longer, bool fixed, int order[6]);
+
+/* What one mien_detect spends where, for benchmarks and tests; see mien_detect_timed. */
+struct mien_detect_times { double view_ms, letterbox_ms, net_ms, decode_ms; int passes; };
+enum mien_code mien_detect_timed(struct mien_models *models, const struct mien_model *m, struct mien_session *s, struct mien_photo *photo,
+                                 const struct mien_face_settings *settings, struct mien_arena *arena, struct mien_detection **out, int *n,
+                                 struct mien_detect_times *times, struct mien_err *e) MIEN_MUST_CHECK;
+
+#endif
