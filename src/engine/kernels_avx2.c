@@ -93,4 +93,4 @@ static inline float v_top(VF v)
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-#include "engine/kernels_simd.inc"
+#include "engine/kernels_body.h"

@@ -6,4 +6,4 @@
 #include "engine/kernels_internal.h"
 
 #define SIMD_TABLE mien_kernels_avx512
-#include "engine/kernels_simd.inc"
+#include "engine/kernels_body.h"

@@ -1,4 +1,4 @@
-/* The vector functions of kernels_simd.inc for AVX-512 (F, BW, DQ, VL): 16 lanes, parts of a vector by mask. Included by
+/* The vector functions of kernels_body.h for AVX-512 (F, BW, DQ, VL): 16 lanes, parts of a vector by mask. Included by
  * the AVX-512 files only. With AVX-512 BF16 the conversion to bf16 is one instruction (VCVTNEPS2BF16, which takes
  * float32 denormals as zero). */
 #ifndef MIEN_ENGINE_KERNELS_AVX512_H
