@@ -38,8 +38,9 @@ void mien_warp_affine(const struct mien_image *src, const struct mien_affine *a,
 void mien_letterbox(const struct mien_image *src, int w, int h, const struct mien_tensor_spec *spec, float *out,
                     float *scale);
 
-/* Resize of a rectangle (float edges, may lie outside: `border`) to w x h. `filter`: bilinear as cv2.INTER_LINEAR,
- * area when shrinking, Lanczos4 when enlarging as the spoof network's authors do. */
+/* Resize of a rectangle (float edges, may lie outside: `border`) to w x h, as if it were cut out first: nothing beyond
+ * the pixels it touches is read. `filter`: bilinear as cv2.INTER_LINEAR; area when neither side is enlarged, else
+ * bilinear or Lanczos4 (as the spoof network's authors do). MIEN_E_ARG for an empty rectangle or one beyond 2^24. */
 enum mien_filter { MIEN_BILINEAR, MIEN_AREA_OR_BILINEAR, MIEN_AREA_OR_LANCZOS };
 enum mien_code mien_crop_resize(const struct mien_image *src, float x0, float y0, float x1, float y1, int w, int h,
                                 enum mien_filter filter, enum mien_border border,
