@@ -95,7 +95,8 @@ static void transpose_tiles(unsigned char *dst, const unsigned char *src, int64_
     for (int64_t r0 = 0; r0 < rows; r0 += TILE)
         for (int64_t c0 = 0; c0 < cols; c0 += TILE) {
             int64_t r1 = rows - r0 < TILE ? rows : r0 + TILE, c1 = cols - c0 < TILE ? cols : c0 + TILE;
-            for (int64_t c = c0; c < c1; c++) copy_strided(dst + (size_t)(c * rows + r0) * elem, src + (size_t)(r0 * cols + c) * elem, r1 - r0, cols, elem);
+            for (int64_t c = c0; c < c1; c++)
+                copy_strided(dst + (size_t)(c * rows + r0) * elem, src + (size_t)(r0 * cols + c) * elem, r1 - r0, cols, elem);
         }
 }
 
@@ -149,7 +150,8 @@ void mien_k_permute(void *dst, const void *src, const int64_t *src_dim, const in
     gather_strided(dst, src, out_dim, out_stride, n, elem);
 }
 
-void mien_k_slice(void *dst, const void *src, const int64_t *src_dim, const int64_t *start, const int64_t *step, const int64_t *dst_dim, int rank, size_t elem)
+void mien_k_slice(void *dst, const void *src, const int64_t *src_dim, const int64_t *start, const int64_t *step,
+                  const int64_t *dst_dim, int rank, size_t elem)
 {
     assert(rank >= 0 && rank <= MAX_RANK && elem >= 1 && elem <= 8);
     int64_t stride[MAX_RANK], offset = 0;
@@ -193,7 +195,8 @@ static void pad_line(unsigned char *dst, const unsigned char *src, int64_t n, in
     }
 }
 
-void mien_k_pad(void *dst, const void *src, const int64_t *src_dim, const int64_t *begin, const int64_t *end, int rank, int mode, const void *value, size_t elem)
+void mien_k_pad(void *dst, const void *src, const int64_t *src_dim, const int64_t *begin, const int64_t *end, int rank, int mode,
+                const void *value, size_t elem)
 {
     assert(rank >= 0 && rank <= MAX_RANK && elem >= 1 && elem <= 8);
     static const unsigned char zero[8];
@@ -245,7 +248,8 @@ static int collapse_broadcast(int64_t *dim, int64_t *xs, int64_t *ys, int rank)
     return n;
 }
 
-void mien_k_broadcast(enum mien_binary op, float *dst, const int64_t *dst_dim, const float *x, const int64_t *x_dim, const float *y, const int64_t *y_dim, int rank)
+void mien_k_broadcast(enum mien_binary op, float *dst, const int64_t *dst_dim, const float *x, const int64_t *x_dim, const float *y,
+                      const int64_t *y_dim, int rank)
 {
     assert(rank >= 0 && rank <= MAX_RANK);
     const struct mien_kernels *k = mien_kernels_get();
@@ -391,7 +395,8 @@ static struct taps taps_at(float at, int64_t n, int mode, int nearest)
     return t;
 }
 
-void mien_k_resize(float *dst, const float *src, int64_t h, int64_t w, int64_t channels, int64_t oh, int64_t ow, float scale_h, float scale_w, int mode, int coord, int nearest)
+void mien_k_resize(float *dst, const float *src, int64_t h, int64_t w, int64_t channels, int64_t oh, int64_t ow, float scale_h,
+                   float scale_w, int mode, int coord, int nearest)
 {
     for (int64_t y = 0; y < oh; y++) {
         struct taps ty = taps_at(resize_source(y, h, oh, scale_h, coord), h, mode, nearest);

@@ -11,8 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum mien_unary { MIEN_U_RELU, MIEN_U_LEAKY, MIEN_U_CLIP, MIEN_U_SIGMOID, MIEN_U_TANH, MIEN_U_HARDSWISH, MIEN_U_HARDSIGMOID, MIEN_U_SWISH,
-    MIEN_U_NEG, MIEN_U_ABS, MIEN_U_EXP, MIEN_U_LOG, MIEN_U_SQRT, MIEN_U_RECIPROCAL, MIEN_U_FLOOR, MIEN_U_CEIL, MIEN_U_ERF, MIEN_U_GELU, MIEN_U_ELU, MIEN_U_SOFTPLUS, MIEN_U_COUNT };
+enum mien_unary {
+    MIEN_U_RELU, MIEN_U_LEAKY, MIEN_U_CLIP, MIEN_U_SIGMOID, MIEN_U_TANH, MIEN_U_HARDSWISH, MIEN_U_HARDSIGMOID, MIEN_U_SWISH, MIEN_U_NEG, MIEN_U_ABS,
+    MIEN_U_EXP, MIEN_U_LOG, MIEN_U_SQRT, MIEN_U_RECIPROCAL, MIEN_U_FLOOR, MIEN_U_CEIL, MIEN_U_ERF, MIEN_U_GELU, MIEN_U_ELU, MIEN_U_SOFTPLUS,
+    MIEN_U_COUNT
+};
 enum mien_binary { MIEN_B_ADD, MIEN_B_SUB, MIEN_B_MUL, MIEN_B_DIV, MIEN_B_MIN, MIEN_B_MAX, MIEN_B_POW, MIEN_B_COUNT };
 enum mien_reduce { MIEN_R_SUM, MIEN_R_MEAN, MIEN_R_MAX, MIEN_R_MIN, MIEN_R_L2, MIEN_R_COUNT };
 
@@ -64,15 +67,19 @@ const struct mien_kernels *mien_kernels_reference(void);
 /* dst[i0..] = src permuted: dst axis k is src axis perm[k]. Fast paths for NCHW<->NHWC in 2- and 4-byte elements. */
 void mien_k_permute(void *dst, const void *src, const int64_t *src_dim, const int *perm, int rank, size_t elem);
 /* dst (shape dim) = src[start + i*step] along each axis; src has shape src_dim. */
-void mien_k_slice(void *dst, const void *src, const int64_t *src_dim, const int64_t *start, const int64_t *step, const int64_t *dst_dim, int rank, size_t elem);
+void mien_k_slice(void *dst, const void *src, const int64_t *src_dim, const int64_t *start, const int64_t *step,
+                  const int64_t *dst_dim, int rank, size_t elem);
 /* Pads with begins[]/ends[] (may be negative: crops). mode 0 constant (*value, elem bytes), 1 reflect, 2 edge. */
-void mien_k_pad(void *dst, const void *src, const int64_t *src_dim, const int64_t *begin, const int64_t *end, int rank, int mode, const void *value, size_t elem);
+void mien_k_pad(void *dst, const void *src, const int64_t *src_dim, const int64_t *begin, const int64_t *end, int rank, int mode,
+                const void *value, size_t elem);
 /* Broadcasting binary, float32, ONNX (numpy) rules. Shapes already extended to `rank` with leading ones. */
-void mien_k_broadcast(enum mien_binary op, float *dst, const int64_t *dst_dim, const float *x, const int64_t *x_dim, const float *y, const int64_t *y_dim, int rank);
+void mien_k_broadcast(enum mien_binary op, float *dst, const int64_t *dst_dim, const float *x, const int64_t *x_dim, const float *y,
+                      const int64_t *y_dim, int rank);
 /* Reduction over the axes with axis_mask bit set; dst has those axes removed. */
 void mien_k_reduce(enum mien_reduce op, float *dst, const float *x, const int64_t *dim, int rank, unsigned axis_mask);
 /* Resize NHWC float32. mode 0 nearest, 1 linear, 2 cubic(a=-0.75); coord and nearest as in struct mien_attrs. */
-void mien_k_resize(float *dst, const float *src, int64_t h, int64_t w, int64_t channels, int64_t oh, int64_t ow, float scale_h, float scale_w, int mode, int coord, int nearest);
+void mien_k_resize(float *dst, const float *src, int64_t h, int64_t w, int64_t channels, int64_t oh, int64_t ow, float scale_h,
+                   float scale_w, int mode, int coord, int nearest);
 /* Gather along an axis: dst = src[.., index[k], ..] with outer x (src_n) x inner elements. Negative indices count from the
  * end; an index out of range gives zeros. */
 void mien_k_gather(void *dst, const void *src, size_t outer, size_t src_n, size_t inner, const int64_t *index, size_t n, size_t elem);

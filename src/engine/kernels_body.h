@@ -2,8 +2,9 @@
  *
  * The including file defines, for its instruction set: W (float32 lanes), VF (vector of W floats), and the static
  * functions used below: v_load/v_store (float32), h_load/h_store (bf16 <-> float32), each with a form that touches only
- * the first n < W elements (_n); v_set, v_add ... ; v_pick_lt(a, b, x, y) = a < b ? x : y ; v_leaky(x, slope) = x < 0 ? x * slope : x ; v_ldexp(x, n) = x * 2^n for
- * a whole number n in float; v_sum, v_top: over the lanes. It then names the table with SIMD_TABLE and includes this.
+ * the first n < W elements (_n); v_set, v_add ...; v_pick_lt(a, b, x, y) = a < b ? x : y; v_leaky(x, slope) = x < 0 ?
+ * x * slope : x; v_ldexp(x, n) = x * 2^n for a whole number n in float; v_sum, v_top: over the lanes. It then names the
+ * table with SIMD_TABLE and includes this.
  *
  * Element type (`half`: bf16) and operator are constants at every call of an always-inline function, so each kernel
  * becomes a loop of its own. Loops are not unrolled: one vector an iteration already fills the store port. */
