@@ -90,8 +90,8 @@ static void walk(const struct mien_image *src, struct mien_walk at, int n, const
     const __m128 unit_y = _mm_set1_ps(0x1p-32f);
     for (int u = 0; u < n; u++, at.x += at.dx, at.y += at.dy, out += 3) {
         const uint8_t *p = src->px + (size_t)(at.y >> 32) * src->stride + 3 * (size_t)(at.x >> 32);
-        /* horizontal weights of 14 bits, as a pair that sums to 2^14 */
-        uint32_t fx = ((uint32_t)at.x >> 18);
+        /* horizontal weights, rounded to 14 bits, as a pair that sums to 2^14 */
+        uint32_t fx = ((uint32_t)at.x >> 18) + ((uint32_t)at.x >> 17 & 1);
         __m128i wx = _mm_set1_epi32((int)(fx << 16 | (16384 - fx)));
         __m128 top = _mm_mul_ps(_mm_cvtepi32_ps(_mm_madd_epi16(load_pair(p), wx)), unit);
         __m128 bottom = _mm_mul_ps(_mm_cvtepi32_ps(_mm_madd_epi16(load_pair(p + src->stride), wx)), unit);
