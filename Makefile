@@ -88,13 +88,23 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libmien.a
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -Wall -Wextra -Werror $(OPT) $(if $(SAN),-fsanitize=$(SAN)) -Iinclude $< $(BUILD)/libmien.a $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
 
+# Helpers that tests share: an archive, so that a test links only those it uses and not the rooms of the others.
+SUPPORT := $(BUILD)/lib/libsupport.a
+$(SUPPORT): $(patsubst tests/support/%.c,$(BUILD)/obj/support/%.o,$(sort $(wildcard tests/support/*.c)))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/obj/support/%.o: tests/support/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests -c $< -o $@
+
 # A unit test links its own room and what that room may use. Extra needs: first line `// needs: ROOM ... -lLIB ... -Wl,...`.
 needs = $(shell sed -n '1s|^// needs: *||p' $(1))
 room_of_test = $(patsubst api,app,$(firstword $(subst /, ,$(patsubst tests/%,%,$(1)))))
 define test_rule
-$(patsubst tests/%.c,$(BUILD)/tests/%,$(1)): $(1) $(wildcard tests/support/*.[ch]) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1)))
+$(patsubst tests/%.c,$(BUILD)/tests/%,$(1)): $(1) $(SUPPORT) $(wildcard tests/support/*.h) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1)))
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS_ALL) -Itests $(1) $(wildcard tests/support/*.c) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1))) \
+	$(CC) $(CFLAGS_ALL) -Itests $(1) $(SUPPORT) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1))) \
 	  $(filter -%,$(call needs,$(1))) $(LDFLAGS_ALL) -lcmocka $(call NEEDED_LIBS,$(call room_of_test,$(1))) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call NEEDED_LIBS,$(r))) -o $$@
 endef
 $(foreach t,$(foreach r,$(ROOMS) api,$(wildcard tests/$(r)/test_*.c)),$(eval $(call test_rule,$(t))))
