@@ -50,7 +50,8 @@ class Puller:
                 pass
         data, where = self.converted(model)
         self.store.put(file, data, key)
-        return self.facts(file, where, "downloaded" if model["recipe"] == "copy" else "converted")
+        how = "converted" if model["recipe"] != "copy" else "copied" if where in ("mirror", "file") else "downloaded"
+        return self.facts(file, where, how)
 
     def converted(self, model):
         recipe = recipes.RECIPES.get(model["recipe"])
@@ -65,7 +66,9 @@ class Puller:
         try:
             return recipe(parts, model), wheres[0]
         except ImportError as problem:
-            raise Unobtainable(f"conversion needs a Python package that is missing: {problem}") from problem
+            raise Unobtainable(f"conversion needs Debian's python3-onnx and python3-numpy: {problem}") from problem
+        except Exception as problem:  # whatever a converter trips over in a file, the next source is tried
+            raise Unobtainable(f"recipe {model['recipe']!r} failed: {type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}") from problem
 
     @staticmethod
     def read(model, ways, last="nothing else has it"):

@@ -13,7 +13,6 @@ from onnx import TensorProto, checker, helper, numpy_helper
 
 OPSET = 13
 IR_VERSION = 7  # the one that goes with opset 13
-BIG = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Graph:
         self.name = name
         self.nodes = []
         self.constants = {}
-        self.inputs = []
+        self.inputs = {}  # name -> dims
         self.counter = 0
 
     # ---- plumbing
@@ -62,7 +61,7 @@ class Graph:
         return name
 
     def image(self, h, w, c, name="input"):
-        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", c, h, w]))
+        self.inputs[name] = ["N", c, h, w]
         return Map(name, h, w, c)
 
     def window(self, x, kernel, strides, padding):
@@ -199,17 +198,10 @@ class Graph:
         for node in self.nodes:
             node.input[:] = [renamed.get(i, i) for i in node.input]
             node.output[:] = [renamed.get(o, o) for o in node.output]
-        infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *((v.c, v.h, v.w) if isinstance(v, Map) else v.dims)])
-                 for name, v in outputs.items()]
-        for info in [*self.inputs, *infos]:
-            for position, dim in enumerate((dynamic or {}).get(info.name, [])):
-                proto = info.type.tensor_type.shape.dim[position]
-                proto.Clear()
-                proto.dim_param, proto.dim_value = (dim, 0) if isinstance(dim, str) else ("", dim)
-                if isinstance(dim, str):
-                    proto.ClearField("dim_value")
-                    proto.dim_param = dim
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, infos, list(self.constants.values()))
+        dims = {name: ["N", *((v.c, v.h, v.w) if isinstance(v, Map) else v.dims)] for name, v in outputs.items()}
+        dims = {**self.inputs, **dims, **(dynamic or {})}
+        inputs, results = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, dims[n]) for n in names] for names in (self.inputs, outputs))
+        graph = helper.make_graph(self.nodes, self.name, inputs, results, list(self.constants.values()))
         return serialised(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)]))
 
 
