@@ -3,6 +3,7 @@
 #include <cpuid.h>
 #include <immintrin.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 static _Atomic unsigned cpu_mask = ~0u;
 
@@ -35,7 +36,10 @@ unsigned mien_cpu_flags(void)
     static _Atomic unsigned known; /* detected flags + 1 bit that says they are valid */
     unsigned k = atomic_load(&known);
     if (k == 0) {
-        k = detect() | 1u << 31;
+        const char *only = getenv("MIEN_CPU_MASK");
+        k = detect();
+        if (only != NULL) k &= (unsigned)strtoul(only, NULL, 0);
+        k |= 1u << 31;
         atomic_store(&known, k);
     }
     return k & ~(1u << 31) & atomic_load(&cpu_mask);
