@@ -1,0 +1,107 @@
+/* Measuring verification accuracy: labelled pairs, comparison of everything with everything, error rates with intervals.
+ *
+ * No networks here: the input is embeddings. Rates are "generalised" (ISO/IEC 19795-1): a photo in which no face was found gives a
+ * comparison that does not match, so it costs a genuine pair and cannot harm with an impostor pair. */
+#ifndef MIEN_APP_EVAL_H
+#define MIEN_APP_EVAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+/* ---- eval_pairs.c: the LFW pairs format ---- */
+
+struct mien_pair {
+    uint32_t image[2];  /* indices into mien_pairs.image */
+    bool same;
+    uint32_t fold;
+};
+
+struct mien_pairs {
+    struct mien_pair *pair;
+    size_t n;
+    uint32_t folds;
+    const char **image;   /* "NAME/NAME_0001", without extension; sorted, each once */
+    uint32_t *person;     /* of each image; people are numbered in order */
+    size_t n_images;
+};
+
+/* http://vis-www.cs.umass.edu/lfw/README.txt: an optional first line `FOLDS PAIRS` or `PAIRS` (half of a fold's pairs), then
+ * `NAME I J` (same person) and `NAME1 I NAME2 J`; fields are separated by blanks or tabs. A fold is 2 * PAIRS lines. Without folds, or with one
+ * fold, pairs are dealt out to 10. `limit` > 0 keeps that many, evenly spread over the file. Everything lives in the arena. */
+enum mien_code mien_pairs_parse(const char *text, size_t n, size_t limit, struct mien_arena *arena, struct mien_pairs *out,
+                                struct mien_err *e) __attribute__((warn_unused_result));
+
+/* ---- eval_scores.c: comparisons ---- */
+
+/* Unit vectors, one row an image; a missed image has present[i] == false and its row is not read. */
+struct mien_embeddings {
+    const float *row;
+    const bool *present;
+    const uint32_t *person;
+    size_t n;
+    int dim;
+};
+
+/* Similarities of the file's pairs; -1 where an image was missed. */
+void mien_eval_pair_scores(const struct mien_embeddings *em, const struct mien_pairs *pairs, float *score);
+
+/* Every image against every other one, counted into bins: bin i holds similarities in [i / (BINS / 2) - 1, (i + 1) / (BINS / 2) - 1). Its edges are exact in
+ * float32, so counts at a threshold that is an edge are exact. */
+enum { MIEN_EVAL_BINS = 1 << 19 };
+struct mien_score_counts {
+    uint32_t *genuine, *impostor; /* MIEN_EVAL_BINS each; owned */
+    uint64_t n_genuine, n_impostor;           /* comparisons, missed ones included */
+    uint64_t missed_genuine, missed_impostor; /* of those: an image was missed; in no bin, never a match */
+};
+enum mien_code mien_eval_all_pairs(const struct mien_embeddings *em, int threads, struct mien_score_counts *out, struct mien_err *e)
+    __attribute__((warn_unused_result));
+void mien_score_counts_free(struct mien_score_counts *c);
+double mien_eval_bin_edge(int bin);
+
+/* ---- eval_rates.c: from counts to rates ---- */
+
+/* Accuracy over folds: a fold is judged at the threshold that is best on all the others. */
+struct mien_fold_accuracy {
+    double mean, standard_error, threshold; /* threshold: mean of the folds' */
+};
+enum mien_code mien_eval_folds(const struct mien_pairs *pairs, const float *score, struct mien_fold_accuracy *out, struct mien_err *e)
+    __attribute__((warn_unused_result));
+
+/* Rates at a threshold (similarity >= threshold matches). */
+struct mien_rate_point {
+    double fmr_target;     /* what was asked for; 0 when the threshold was */
+    double threshold;
+    uint64_t false_matches, false_non_matches;
+    double fmr, fnmr, fnmr_low, fnmr_high; /* 95 % Wilson interval */
+    bool measurable;       /* at least one false match may happen at the target */
+};
+struct mien_rate_point mien_eval_at_threshold(const struct mien_score_counts *c, double threshold);
+/* The smallest threshold whose false match rate does not exceed the target. */
+struct mien_rate_point mien_eval_at_fmr(const struct mien_score_counts *c, double fmr);
+double mien_eval_equal_error_rate(const struct mien_score_counts *c);
+
+/* Wilson score interval (Wilson 1927) for k of n at 95 %. */
+void mien_eval_wilson(uint64_t k, uint64_t n, double *low, double *high);
+
+/* Logistic fit P(same) = 1 / (1 + exp(-slope * (similarity - midpoint))) with both classes weighted equally (maximum likelihood by Newton's method). */
+void mien_eval_calibrate(const struct mien_score_counts *c, double *slope, double *midpoint);
+
+/* ---- eval_html.c ---- */
+
+struct mien_eval_report {
+    const char *model, *type, *detector, *pack, *pairs_file, *face;
+    size_t pairs, images, missed, persons;
+    struct mien_fold_accuracy accuracy;
+    uint32_t folds;
+    struct mien_rate_point at[4], at_model_threshold; /* at: false match rate 1e-2 ... 1e-5 */
+    double equal_error_rate, slope, midpoint;
+    double embed_ms, compare_ms;
+};
+/* A page that needs nothing besides itself: figures, conditions and the DET curve (both axes in normal deviates, Martin et al. 1997). */
+void mien_eval_html(struct mien_buf *b, const struct mien_eval_report *r, const struct mien_score_counts *c);
+
+#endif
