@@ -99,22 +99,24 @@ static enum mien_code check_models(const struct mien_models *models, unsigned wa
     return MIEN_OK;
 }
 
-/* How far around the box, in box sides, the input of a model reaches; 0 for one that looks at no pixels. */
+/* Width, in box sides, of what the input of a model shows; 0 when the box does not say. */
 static float reach_of(const struct mien_model *m)
 {
     switch (m->crop.kind) {
     case MIEN_CROP_BOX: return m->crop.scale * (m->crop.rotate ? 1.42f : 1.0f);
     case MIEN_CROP_FIT_BOX: return m->crop.scale;
-    case MIEN_CROP_ALIGN: return 2.0f; /* a template of 3.2 eye distances, turned; a box is about 2.2 wide */
     default: return 0.0f;
     }
 }
 
-/* Asks once for the widest region that the parts will ask for one by one, so that a JPEG is decoded once for all of them.
+/* Asks once for the widest region at full resolution that the parts will ask for one by one, so that a JPEG is decoded once for
+ * all of them. Only the parts that always look at full resolution count (crop.c): the others may do with the detector's view.
  * Only a hint: a part that needs more still gets it. */
 static enum mien_code prefetch(const struct mien_face_job *job, const struct mien_face *f, unsigned wants, struct mien_err *e)
 {
-    float reach = 0.0f;
+    const unsigned full_resolution = MIEN_WANT_QUALITY | MIEN_WANT_SPOOF | MIEN_WANT_DEEPFAKE;
+    float reach = 1.0f;
+    wants &= full_resolution;
     int readers = (wants & MIEN_WANT_QUALITY) != 0;
     const struct mien_model *m;
     for (int i = 0; i < PART_COUNT; i++)
