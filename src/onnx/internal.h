@@ -67,6 +67,11 @@ static inline struct mien_shape mien_shape_of(int rank, const int64_t *dim)
     } while (0)
 #define MIEN_NO_MEMORY(e) MIEN_FAIL(e, MIEN_E_NOMEM, "the network needs more memory than its limit")
 
+/* The two public steps without their passes: the graph as written, and with shapes inferred and constants folded only. */
+enum mien_code mien_onnx_read(const unsigned char *data, size_t n, struct mien_graph **out, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_graph_infer(const struct mien_graph *g, const struct mien_shape *shapes, int n_shapes, struct mien_graph **out,
+                                struct mien_err *e) MIEN_MUST_CHECK;
+
 /* Shapes and types of a node's outputs from its inputs', which must be known; attributes completed: inputs that only
  * parametrise (a Reshape's target, Slice's starts) move into attr and are dropped. */
 enum mien_code mien_infer_node(struct mien_graph *g, struct mien_node *n, struct mien_err *e) MIEN_MUST_CHECK;

@@ -232,8 +232,8 @@ static bool can_host(const struct mien_graph *g, int p)
     return op && n->residual < 0 && n->act.kind == MIEN_ACT_NONE;
 }
 
-/* Add(conv(x), r) of equal shapes: the convolution adds r. It moves behind whatever makes r (mien_edit_end sorts). Of two
- * candidates the later one is taken, so that the other's result lies ready. */
+/* Add(conv(x), r) of equal shapes: the convolution adds r, in the Add's place, where r lies ready whatever makes it. Of two
+ * candidates the later one is taken. */
 enum mien_code mien_pass_residual(struct mien_graph *g, struct mien_err *e)
 {
     struct mien_edit ed;
@@ -254,6 +254,10 @@ enum mien_code mien_pass_residual(struct mien_graph *g, struct mien_err *e)
         g->node[best].residual = other;
         ed.uses[other]++;
         mien_edit_absorb(&ed, best, i);
+        struct mien_node gone = g->node[i];
+        g->node[i] = g->node[best];
+        g->node[best] = gone;
+        ed.producer[g->node[i].out[0]] = i;
     }
     return mien_edit_end(&ed, code);
 }
@@ -308,6 +312,33 @@ static int swish_source(const struct mien_edit *ed, const struct mien_node *n)
     return -1;
 }
 
+/* The node that may apply the activation to tensor t on behalf of its only reader: t's maker, or the one behind Reshape and
+ * Transpose nodes, which commute with functions of one element. -1 when there is none. */
+static int host_behind(const struct mien_edit *ed, int t)
+{
+    while (mien_edit_single(ed, t)) {
+        int p = ed->producer[t];
+        if (p < 0) return -1;
+        if (act_host(ed, t)) return p;
+        if (ed->g->node[p].op != MIEN_OP_RESHAPE && ed->g->node[p].op != MIEN_OP_TRANSPOSE) return -1;
+        t = ed->g->node[p].in[0];
+    }
+    return -1;
+}
+
+/* Activation of a Concat: of all its parts, when each can take it. */
+static bool activate_parts(struct mien_edit *ed, int i, const struct mien_act *act)
+{
+    struct mien_graph *g = ed->g;
+    int x = g->node[i].in[0], c = mien_edit_from(ed, x, MIEN_OP_CONCAT);
+    if (c < 0 || !mien_edit_single(ed, x) || ed->output[g->node[i].out[0]]) return false;
+    for (int k = 0; k < g->node[c].n_in; k++)
+        if (host_behind(ed, g->node[c].in[k]) < 0) return false;
+    if (!mien_edit_bypass(ed, i, x)) return false;
+    for (int k = 0; k < g->node[c].n_in; k++) g->node[host_behind(ed, g->node[c].in[k])].act = *act;
+    return true;
+}
+
 enum mien_code mien_pass_activation(struct mien_graph *g, struct mien_err *e)
 {
     struct mien_edit ed;
@@ -326,9 +357,16 @@ enum mien_code mien_pass_activation(struct mien_graph *g, struct mien_err *e)
             mien_edit_absorb(&ed, p, i);
             continue;
         }
+        bool unary = unary_act(n, &act);
+        if (!unary && !prelu_act(&ed, n, &act)) continue;
+        if (unary && activate_parts(&ed, i, &act)) continue;
+        int p = unary ? host_behind(&ed, n->in[0]) : -1;
+        if (p >= 0 && p != ed.producer[n->in[0]]) {
+            if (mien_edit_bypass(&ed, i, n->in[0])) g->node[p].act = act;
+            continue;
+        }
         if (!mien_edit_single(&ed, n->in[0]) || !act_host(&ed, n->in[0])) continue;
-        if (!unary_act(n, &act) && !prelu_act(&ed, n, &act)) continue;
-        int p = ed.producer[n->in[0]];
+        p = ed.producer[n->in[0]];
         g->node[p].act = act;
         if (act.slope >= 0) ed.uses[act.slope]++;
         mien_edit_absorb(&ed, p, i);

@@ -349,6 +349,15 @@ static int64_t known_channels(const struct mien_edit *ed, int t)
         case MIEN_OP_AVGPOOL:
         case MIEN_OP_RESIZE:
         case MIEN_OP_BATCHNORM: t = n->in[0]; break;
+        case MIEN_OP_ADD:
+        case MIEN_OP_SUB:
+        case MIEN_OP_MUL:
+        case MIEN_OP_DIV: /* by a constant per channel, which may widen one channel to many: the caller compares */
+            if (n->n_in != 2) return -1;
+            if (mien_channel_vector(ed->g, n->in[1], 4) > 0) t = n->in[0];
+            else if (mien_channel_vector(ed->g, n->in[0], 4) > 0) t = n->in[1];
+            else return -1;
+            break;
         default: return -1;
         }
     }

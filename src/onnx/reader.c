@@ -416,7 +416,7 @@ static enum mien_code read_model(struct reader *r, struct mien_wire model)
     return read_graph(r);
 }
 
-enum mien_code mien_onnx_parse(const unsigned char *data, size_t n, struct mien_graph **out, struct mien_err *e)
+enum mien_code mien_onnx_read(const unsigned char *data, size_t n, struct mien_graph **out, struct mien_err *e)
 {
     *out = NULL;
     MIEN_FAIL_IF(data == NULL || n == 0, e, MIEN_E_ONNX_FORMAT, "the file is empty");
@@ -431,8 +431,15 @@ enum mien_code mien_onnx_parse(const unsigned char *data, size_t n, struct mien_
     free(r.names.slot);
     free(r.defined);
     if (code == MIEN_OK) code = mien_graph_sort(g, e);
-    if (code == MIEN_OK) code = mien_passes_parsed(g, e);
     if (code == MIEN_OK) *out = g;
     else mien_graph_free(&g);
+    return code;
+}
+
+enum mien_code mien_onnx_parse(const unsigned char *data, size_t n, struct mien_graph **out, struct mien_err *e)
+{
+    MIEN_TRY(mien_onnx_read(data, n, out, e));
+    enum mien_code code = mien_passes_parsed(*out, e);
+    if (code != MIEN_OK) mien_graph_free(out);
     return code;
 }

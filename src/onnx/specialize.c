@@ -91,8 +91,8 @@ static uint64_t node_macs(const struct mien_graph *g, const struct mien_node *n)
     }
 }
 
-enum mien_code mien_graph_specialize(const struct mien_graph *from, const struct mien_shape *shapes, int n_shapes,
-                                     struct mien_graph **out, struct mien_err *e)
+enum mien_code mien_graph_infer(const struct mien_graph *from, const struct mien_shape *shapes, int n_shapes, struct mien_graph **out,
+                                struct mien_err *e)
 {
     *out = NULL;
     MIEN_FAIL_IF(n_shapes != from->n_inputs, e, MIEN_E_ARG, "%d shapes for %d inputs", n_shapes, from->n_inputs);
@@ -105,12 +105,21 @@ enum mien_code mien_graph_specialize(const struct mien_graph *from, const struct
     enum mien_code code = copy_graph(from, g, e);
     if (code == MIEN_OK) code = set_inputs(g, shapes, e);
     if (code == MIEN_OK) code = infer_and_fold(g, e);
-    if (code == MIEN_OK) code = mien_passes_specialized(g, e);
+    if (code == MIEN_OK) *out = g;
+    else mien_graph_free(&g);
+    return code;
+}
+
+enum mien_code mien_graph_specialize(const struct mien_graph *from, const struct mien_shape *shapes, int n_shapes,
+                                     struct mien_graph **out, struct mien_err *e)
+{
+    MIEN_TRY(mien_graph_infer(from, shapes, n_shapes, out, e));
+    struct mien_graph *g = *out;
+    enum mien_code code = mien_passes_specialized(g, e);
     if (code != MIEN_OK) {
-        mien_graph_free(&g);
+        mien_graph_free(out);
         return code;
     }
     for (int i = 0; i < g->n_nodes; i++) g->macs += node_macs(g, &g->node[i]);
-    *out = g;
     return MIEN_OK;
 }
