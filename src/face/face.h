@@ -92,10 +92,12 @@ float mien_match_confidence(const struct mien_model *embed, float similarity);
 struct mien_detection { struct mien_box box; float score; float point[10]; };
 enum mien_code mien_detect(struct mien_models *models, struct mien_session *s, struct mien_photo *photo, const struct mien_face_settings *settings,
                            struct mien_arena *arena, struct mien_detection **out, int *n, struct mien_err *e) MIEN_MUST_CHECK;
-/* Decoders over raw outputs, in canvas pixels of a w x h input; append to `found` (room for max). Returns how many. */
+/* decode.c: decoders over raw outputs, in pixels of a w x h input; fills `found` (room for max; what is beyond is dropped). Returns how
+ * many, or -1 when an output is missing or has not the size that the model's levels ask for. outputs[i] and shapes[i] are the network's
+ * outputs, role_index[k] says which of them serves m->output[k] (-1: none). Scores at or above `threshold`; nothing non-finite comes out. */
 int mien_decode(const struct mien_model *m, int w, int h, const float *const *outputs, const struct mien_shape *shapes, const int *role_index,
                 float threshold, struct mien_detection *found, int max);
-/* Greedy non-maximum suppression in place by falling score; returns how many are kept. */
+/* nms.c: greedy non-maximum suppression in place by falling score (a box goes when its IoU with a kept one is above `iou`); returns how many are kept. */
 int mien_nms(struct mien_detection *d, int n, float iou);
 
 /* crop.c: writes the network's input tensor for one face (kinds ALIGN, BOX, FIT_BOX). `landmarks68` may be NULL unless the rule needs it.

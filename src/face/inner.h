@@ -21,11 +21,22 @@ enum mien_code mien_embed_face(struct mien_models *models, struct mien_session *
 /* In place; MIEN_E_INTERNAL when the vector has no finite direction. */
 enum mien_code mien_l2_normalise(float *v, int n, struct mien_err *e) MIEN_MUST_CHECK;
 
-/* crop.c: where the five points are read into the model's order of template points. `from` has room for 2 * n_points. */
-enum mien_code mien_crop_points(const struct mien_model *m, const struct mien_detection *face, const float *landmarks68, float *from,
-                                struct mien_err *e) MIEN_MUST_CHECK;
-/* crop.c: the square, in photo pixels, that a MIEN_CROP_FIT_BOX rule cuts out of a photo of w x h (whole pixels, x1 and y1 exclusive). */
+/* crop.c: the rectangle, in photo pixels, that a MIEN_CROP_FIT_BOX rule cuts out of a photo of w x h (whole pixels, inside the photo). */
 struct mien_rect mien_fit_box(struct mien_box b, float scale, int w, int h);
+
+/* crop.c: mien_crop_face, saying where the pixels come from. */
+enum mien_crop_source {
+    MIEN_CROP_FROM_ANY,     /* what mien_crop_face does */
+    MIEN_CROP_FROM_VIEW,    /* tests: from the smallest view held, whatever its scale */
+    MIEN_CROP_FROM_FULL     /* tests: from full resolution */
+};
+enum mien_code mien_crop_face_from(enum mien_crop_source source, const struct mien_model *m, struct mien_photo *photo, const struct mien_detection *face,
+                                   const float *landmarks68, float *tensor, struct mien_affine *to_photo, struct mien_err *e) MIEN_MUST_CHECK;
+
+/* decode.c: how many places the levels of a detector have (0 for ssd, whose levels are inside the network). */
+int64_t mien_decode_places(const struct mien_model *m, int w, int h);
+/* decode.c: where eyes, nose tip and mouth corners of an upright frontal face lie in its box; for detectors that give no points. */
+void mien_points_from_box(struct mien_box b, float point[10]);
 
 /* detect.c: input size for a picture of w x h: the long side is `size`, the short side is what the picture needs, rounded up so that
  * there are few distinct shapes; square when the network's input is fixed. */
