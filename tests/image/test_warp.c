@@ -415,7 +415,8 @@ static void fast_loops_agree_with_the_reference(void **state)
     if ((mien_cpu_flags() & MIEN_CPU_AVX2) == 0) skip();
     for (int round = 0; round < 60; round++) {
         struct mien_image im = noise(1 + (int)(rnd() % 200), 1 + (int)(rnd() % 200));
-        struct mien_affine a = {{rnd_float(-2, 2), rnd_float(-2, 2), rnd_float(0, (float)im.width), rnd_float(-2, 2), rnd_float(-2, 2), rnd_float(0, (float)im.height)}};
+        struct mien_affine a = {{rnd_float(-2, 2), rnd_float(-2, 2), rnd_float(0, (float)im.width),
+                                 rnd_float(-2, 2), rnd_float(-2, 2), rnd_float(0, (float)im.height)}};
         int w = 1 + (int)(rnd() % 150), h = 1 + (int)(rnd() % 90), c = round % 3 == 2 ? 1 : 3;
         struct mien_tensor_spec spec = {(enum mien_channels)(round % 3), {rnd_float(0, 9), 2, 3}, {1, rnd_float(0.5f, 1), 0.25f}};
         float edge[4] = {rnd_float(-50, 50), rnd_float(-50, 50), rnd_float(60, 300), rnd_float(60, 300)};
