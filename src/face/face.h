@@ -70,7 +70,8 @@ struct mien_face_settings {
     bool primary_only;    /* run the wants only on face[0] (all faces are still detected) */
     bool best_only;       /* run the wants only on the best face: quality is computed for all when there are several, the other wants for one */
     int min_face_px;      /* faces with a shorter side below this are dropped; default 0 */
-    bool small_faces;     /* also look for small faces: a second pass on overlapping tiles when the photo is larger than the detector's input (ID documents); default false */
+    bool small_faces;     /* also look for small faces: a second pass on overlapping tiles when the photo is larger than the detector's input
+                           * (ID documents); default false */
     bool rotations;       /* retry at 90, 180, 270 degrees when nothing is found (rotated ID portraits); points and boxes come back upright; default false */
 };
 #define MIEN_FACE_SETTINGS_DEFAULT ((struct mien_face_settings){0})

@@ -287,7 +287,8 @@ static void settings_choose_the_faces(void **state)
 static void time_of_each_want(void **state)
 {
     (void)state;
-    static const char *const NAME[] = {"embedding", "mesh", "pose", "eyes", "blendshapes", "quality", "expression", "age_gender", "spoof", "deepfake", "net_quality"};
+    static const char *const NAME[] = {"embedding", "mesh", "pose", "eyes", "blendshapes", "quality",
+                                       "expression", "age_gender", "spoof", "deepfake", "net_quality"};
     char path[4096];
     test_data(path, "deepface_pairs/images/img1.jpg");
     struct test_pack p = test_pack_open(MIEN_PRECISION_AUTO);

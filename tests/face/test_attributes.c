@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+static const struct mien_face_settings primary = {.primary_only = true};
+
 static void age_and_gender_of_utkface(void **state)
 {
     (void)state;
@@ -18,7 +20,7 @@ static void age_and_gender_of_utkface(void **state)
         struct test_photo t = test_photo_pixels("utkface_400", csv.cell[i][0], 0.4f, false);
         struct mien_err e = {0};
         struct mien_faces out;
-        TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_AGE_GENDER, &(struct mien_face_settings){.primary_only = true}, p.arena, &out, &e), e);
+        TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_AGE_GENDER, &primary, p.arena, &out, &e), e);
         if (out.count > 0) {
             double age = atof(test_csv_at(&csv, i, "age"));
             bool ok = (out.face[0].male >= 0.5f) == (strcmp(test_csv_at(&csv, i, "gender"), "male") == 0);
@@ -35,8 +37,9 @@ static void age_and_gender_of_utkface(void **state)
         test_pack_next(&p);
     }
     const int shown = (csv.rows - 2) / TEST_STRIDE + 1;
-    printf("utkface (in-sample for this network), %d of %d found: age MAE %.2f years, gender %d right (%.1f %%); 16 and older: %d, MAE %.2f, gender %.1f %%\n", n,
-           shown, error / n, right, 100.0 * right / n, n_adult, error_adult / n_adult, 100.0 * right_adult / n_adult);
+    printf("utkface (in-sample for this network), %d of %d found: age MAE %.2f years, gender %d right (%.1f %%);", n, shown, error / n, right,
+           100.0 * right / n);
+    printf(" 16 and older: %d, MAE %.2f, gender %.1f %%\n", n_adult, error_adult / n_adult, 100.0 * right_adult / n_adult);
     assert_true(n >= 0.95 * shown);
     assert_true(error / n < 7.0 && right > 0.90 * n);
     free(csv.text);
@@ -109,8 +112,7 @@ static void closed_eyes_have_a_low_aspect_ratio(void **state)
         struct test_photo t = test_photo_open("deepface_pairs", csv.cell[i][0]);
         struct mien_err e = {0};
         struct mien_faces out;
-        TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_EYES | MIEN_WANT_BLENDSHAPES, &(struct mien_face_settings){.primary_only = true}, p.arena,
-                                   &out, &e), e);
+        TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_EYES | MIEN_WANT_BLENDSHAPES, &primary, p.arena, &out, &e), e);
         if (out.count > 0) {
             assert_string_equal(mien_blendshape_name[9], "eyeBlinkLeft");
             ear[n] = out.face[0].ear;

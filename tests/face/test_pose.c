@@ -179,7 +179,8 @@ static void quality_formula(void **state)
 static void from_aflw(double pitch, double yaw, double roll, double out[3])
 {
     double cx = cos(pitch * RAD), sx = sin(pitch * RAD), cy = cos(yaw * RAD), sy = sin(yaw * RAD), cz = cos(roll * RAD), sz = sin(roll * RAD);
-    const double x[3][3] = {{1, 0, 0}, {0, cx, sx}, {0, -sx, cx}}, y[3][3] = {{cy, 0, -sy}, {0, 1, 0}, {sy, 0, cy}}, z[3][3] = {{cz, sz, 0}, {-sz, cz, 0}, {0, 0, 1}};
+    const double x[3][3] = {{1, 0, 0}, {0, cx, sx}, {0, -sx, cx}};
+    const double y[3][3] = {{cy, 0, -sy}, {0, 1, 0}, {sy, 0, cy}}, z[3][3] = {{cz, sz, 0}, {-sz, cz, 0}, {0, 0, 1}};
     double xy[3][3], r[3][3];
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++) xy[i][j] = x[i][0] * y[0][j] + x[i][1] * y[1][j] + x[i][2] * y[2][j];
@@ -239,9 +240,9 @@ static void pose_of_aflw2000(void **state)
         test_photo_close(&t);
     }
     assert_true(n >= 14);
-    printf("aflw2000, %d of %d faces: mean absolute error yaw %.1f pitch %.1f roll %.1f; |yaw| < 30 (%d): %.1f %.1f %.1f; from five points: %.1f %.1f %.1f\n", n,
-           csv.rows - 1, mesh[0] / n, mesh[1] / n, mesh[2] / n, n_frontal, near_frontal[0] / n_frontal, near_frontal[1] / n_frontal,
-           near_frontal[2] / n_frontal, coarse[0] / n, coarse[1] / n, coarse[2] / n);
+    printf("aflw2000, %d of %d faces: mean absolute error yaw %.1f pitch %.1f roll %.1f;", n, csv.rows - 1, mesh[0] / n, mesh[1] / n, mesh[2] / n);
+    printf(" |yaw| < 30 (%d): %.1f %.1f %.1f;", n_frontal, near_frontal[0] / n_frontal, near_frontal[1] / n_frontal, near_frontal[2] / n_frontal);
+    printf(" from five points: %.1f %.1f %.1f\n", coarse[0] / n, coarse[1] / n, coarse[2] / n);
     assert_true(mesh[0] / n < 12 && mesh[1] / n < 12 && mesh[2] / n < 8);
     free(csv.text);
     test_pack_close(&p);
