@@ -48,13 +48,13 @@ static void axes(struct mien_buf *b)
     mien_buf_addf(b, "<svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" aria-label=\"DET curve\">\n", WIDTH, HEIGHT, WIDTH, HEIGHT);
     for (int i = 0; i < N_X; i++) {
         double x = x_of(X_TICK[i].rate);
-        mien_buf_addf(b, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" class=\"g\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x, TOP, x,
-                      HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 18, X_TICK[i].label);
+        mien_buf_addf(b, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" class=\"g\"/>", x, TOP, x, HEIGHT - BOTTOM);
+        mien_buf_addf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", x, HEIGHT - BOTTOM + 18, X_TICK[i].label);
     }
     for (int i = 0; i < N_Y; i++) {
         double y = y_of(Y_TICK[i].rate);
-        mien_buf_addf(b, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" class=\"g\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT, y,
-                      WIDTH - RIGHT, y, LEFT - 6, y + 4, Y_TICK[i].label);
+        mien_buf_addf(b, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" class=\"g\"/>", LEFT, y, WIDTH - RIGHT, y);
+        mien_buf_addf(b, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 6, y + 4, Y_TICK[i].label);
     }
     mien_buf_addf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">false match rate</text>\n", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
     mien_buf_addf(b, "<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">false non-match rate</text>\n", (TOP + HEIGHT - BOTTOM) / 2);
@@ -84,8 +84,8 @@ static void marks(struct mien_buf *b, const struct mien_eval_report *r)
     for (int i = 0; i < 4; i++) {
         if (!r->at[i].measurable) continue;
         double x = x_of(r->at[i].fmr);
-        mien_buf_addf(b, "<line class=\"i\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/><circle class=\"m\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", x,
-                      y_of(r->at[i].fnmr_low), x, y_of(r->at[i].fnmr_high), x, y_of(r->at[i].fnmr));
+        mien_buf_addf(b, "<line class=\"i\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", x, y_of(r->at[i].fnmr_low), x, y_of(r->at[i].fnmr_high));
+        mien_buf_addf(b, "<circle class=\"m\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", x, y_of(r->at[i].fnmr));
     }
     mien_buf_adds(b, "</svg>\n");
 }
@@ -116,25 +116,28 @@ void mien_eval_html(struct mien_buf *b, const struct mien_eval_report *r, const 
                      "font-variant-numeric:tabular-nums}th{font-weight:600}svg{max-width:100%;height:auto}svg text{font-size:12px;fill:#444}"
                      ".g{stroke:#ddd}.c{fill:none;stroke:#0b63c5;stroke-width:2}.m{fill:#c5300b}.i{stroke:#c5300b}</style></head>\n<body><h1>");
     escaped(b, r->model);
-    mien_buf_addf(b, "</h1>\n<p>Accuracy <strong>%.2f %%</strong> (standard error %.2f) on %zu pairs in %u folds, mean threshold %.3f. Equal error rate %.2f %%.</p>\n",
-                  100 * r->accuracy.mean, 100 * r->accuracy.standard_error, r->pairs, r->folds, r->accuracy.threshold, 100 * r->equal_error_rate);
+    mien_buf_addf(b, "</h1>\n<p>Accuracy <strong>%.2f %%</strong> (standard error %.2f) on %zu pairs in %u folds, mean threshold %.3f. ",
+                  100 * r->accuracy.mean, 100 * r->accuracy.standard_error, r->pairs, r->folds, r->accuracy.threshold);
+    mien_buf_addf(b, "Equal error rate %.2f %%.</p>\n", 100 * r->equal_error_rate);
     axes(b);
     curve(b, c);
     marks(b, r);
-    mien_buf_adds(b, "<table><tr><th></th><th>threshold</th><th>false matches</th><th>FMR</th><th>false non-matches</th><th>true accepts (95 % interval)</th></tr>\n");
+    mien_buf_adds(b, "<table><tr><th></th><th>threshold</th><th>false matches</th><th>FMR</th><th>false non-matches</th>"
+                     "<th>true accepts (95 % interval)</th></tr>\n");
     for (int i = 0; i < 4; i++) row(b, target[i], &r->at[i]);
     row(b, "model's threshold", &r->at_model_threshold);
-    mien_buf_addf(b, "</table>\n<p>Every image against every other: %llu comparisons of one person, %llu of two. An image without a found face (%zu of %zu) never matches. "
-                     "Intervals are Wilson's and take comparisons as independent, which those of one person are not.</p>\n<h2>Conditions</h2>\n<table>\n",
-                  (unsigned long long)c->n_genuine, (unsigned long long)c->n_impostor, r->missed, r->images);
+    mien_buf_addf(b, "</table>\n<p>Every image against every other: %llu comparisons of one person, %llu of two. ", (unsigned long long)c->n_genuine,
+                  (unsigned long long)c->n_impostor);
+    mien_buf_addf(b, "An image without a found face (%zu of %zu) never matches. Intervals are Wilson's and take comparisons as independent, which those "
+                     "of one person are not.</p>\n<h2>Conditions</h2>\n<table>\n", r->missed, r->images);
     condition(b, "model", r->model);
     condition(b, "arithmetic", r->type);
     condition(b, "detector", r->detector);
     condition(b, "pack", r->pack);
     condition(b, "face taken of several", r->face);
     condition(b, "pairs", r->pairs_file);
-    mien_buf_addf(b, "<tr><th>images, persons</th><td>%zu, %zu</td></tr>\n<tr><th>calibration</th><td>slope %.2f, midpoint %.4f</td></tr>\n", r->images, r->persons,
-                  r->slope, r->midpoint);
+    mien_buf_addf(b, "<tr><th>images, persons</th><td>%zu, %zu</td></tr>\n", r->images, r->persons);
+    mien_buf_addf(b, "<tr><th>calibration</th><td>slope %.2f, midpoint %.4f</td></tr>\n", r->slope, r->midpoint);
     condition(b, "program", "mien " MIEN_VERSION);
     mien_buf_adds(b, "</table></body></html>\n");
 }
