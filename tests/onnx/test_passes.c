@@ -181,7 +181,7 @@ static void broadcasting_constant_does_not_fold(void **state)
     model_free(&m);
 }
 
-static void normalization_before_padding_becomes_one_map(void **state)
+static void normalization_before_padding_keeps_only_the_shift(void **state)
 {
     (void)state;
     struct onnx_build *b = image_model(3, 8, 8);
@@ -191,10 +191,16 @@ static void normalization_before_padding_becomes_one_map(void **state)
     onnx_build_node(b, "Div", "x1 std", "x2");
     add_conv(b, "x2", "y", "1", 4, 3, 3, 1);
     onnx_build_output(b, "y");
+    onnx_build_node(b, "Sub", "mean x", "z1");
+    onnx_build_node(b, "Div", "z1 std", "z2");
+    onnx_build_node(b, "Abs", "z2", "z");
+    onnx_build_output(b, "z");
     struct model m;
     MUST_OPEN(&m, b, 1);
-    assert_int_equal(m.graph->n_nodes, 2);
+    assert_int_equal(count_op(m.graph, MIEN_OP_SUB), 1); /* the shift before the padding; the scale went into the weights */
+    assert_int_equal(count_op(m.graph, MIEN_OP_DIV), 0);
     assert_int_equal(count_op(m.graph, MIEN_OP_BATCHNORM), 1);
+    assert_int_equal(m.graph->n_nodes, 4);
     model_free(&m);
 }
 
@@ -582,7 +588,7 @@ int main(void)
         cmocka_unit_test(batchnorm_folds_into_gemm_through_flatten),
         cmocka_unit_test(per_channel_arithmetic_folds),
         cmocka_unit_test(broadcasting_constant_does_not_fold),
-        cmocka_unit_test(normalization_before_padding_becomes_one_map),
+        cmocka_unit_test(normalization_before_padding_keeps_only_the_shift),
         cmocka_unit_test(a_tensor_with_two_readers_is_not_folded_away),
         cmocka_unit_test(padding_folds_where_exact),
         cmocka_unit_test(activations_fuse),
