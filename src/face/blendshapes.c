@@ -2,7 +2,6 @@
  *
  * The network takes 146 of the 478 points as (x, y) at any scale and position, which it normalises itself, but not any
  * rotation: points are turned so that the line of the outer eye corners is level. */
-#include "face/inner.h"
 #include "face/parts.h"
 
 #include <math.h>
@@ -40,8 +39,11 @@ enum mien_code mien_face_blendshapes(const struct mien_face_job *job, struct mie
     for (int i = 0; i < m->crop.n_mesh; i++)
         MIEN_FAIL_IF(m->crop.mesh[i] < 0 || m->crop.mesh[i] >= f->mesh_points, e, MIEN_E_MODEL_MISSING,
                      "model \"%s\" needs mesh point %d, the mesh model gives %d points", m->id, m->crop.mesh[i], f->mesh_points);
+    struct mien_net *net;
     struct mien_exec *x;
-    MIEN_TRY(mien_model_exec(job->models, job->session, m, m->crop.n_mesh, 1, NULL, &x, e));
+    struct mien_shape shape = {3, {1, m->crop.n_mesh, 2}};
+    MIEN_TRY(mien_models_net(job->models, m, &net, e));
+    MIEN_TRY(mien_session_exec(job->session, net, &shape, 1, &x, e));
     write_points(m, f->mesh, mien_exec_input(x, 0));
     MIEN_TRY(mien_exec_run(x, e));
     const float *out;
