@@ -6,8 +6,9 @@
  * Strictness. libjpeg repairs what it can and only warns. Missing pixels are an error here, because a photo cut off
  * by a broken upload would be judged as if it were whole; so are scans that do not fit their frame. Damage inside
  * the data, after which decoding goes on at the next restart marker, and bytes that no decoder needs (junk between
- * markers, an odd JFIF version) pass, as in every viewer. A missing end marker passes when the file has one scan,
- * where missing data is noticed by itself; with several scans it would silently cost detail.
+ * markers, an odd JFIF version) pass, as in every viewer. A missing end marker passes in a file of one
+ * Huffman-coded scan, where missing data is noticed by itself; with several scans it would silently cost detail, and
+ * the arithmetic decoder reads on without a word.
  *
  * Cost. The library's memory is capped at what an honest picture of that size needs, and scans are counted: a
  * small file with thousands of scans takes minutes otherwise. The coefficients that libjpeg holds while it works
@@ -33,7 +34,7 @@ struct reader {
     jmp_buf jump;
     enum mien_code code;
     struct mien_err *e;
-    bool one_scan; /* known after the header */
+    bool several_scans, end_may_lack; /* known after the header */
     uint8_t *band;
     size_t band_bytes;
 };
@@ -70,7 +71,7 @@ static void on_message(j_common_ptr c, int level)
         break;
     }
     case JWRN_JPEG_EOF:
-        if (!r->one_scan) refuse(c);
+        if (!r->end_may_lack) refuse(c);
         break;
     default: break;
     }
@@ -103,7 +104,8 @@ static void open_reader(struct reader *r, const unsigned char *data, size_t n)
     jpeg_mem_src(&r->c, data, (unsigned long)n);
     jpeg_save_markers(&r->c, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(&r->c, TRUE);
-    r->one_scan = !jpeg_has_multiple_scans(&r->c);
+    r->several_scans = jpeg_has_multiple_scans(&r->c) != 0;
+    r->end_may_lack = !r->several_scans && !r->c.arith_code;
 }
 
 static void set_up_errors(struct reader *r, struct mien_err *e)
@@ -133,7 +135,7 @@ static enum mien_code read_header(struct reader *r, const unsigned char *data, s
     *out = (struct mien_image_header){.width = (int)r->c.image_width,
                                       .height = (int)r->c.image_height,
                                       .orientation = orientation_of(&r->c),
-                                      .several_scans = !r->one_scan};
+                                      .several_scans = r->several_scans};
     return MIEN_OK;
 }
 
