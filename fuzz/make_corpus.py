@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Draws the seed inputs of fuzz_image and fuzz_exif into fuzz/corpus/. Run once and committed; needs python3-opencv and numpy.
+
+Tiny pictures of every format and of the features that have code of their own; no photograph is among them."""
+import os
+import struct
+import zlib
+
+import cv2
+import numpy as np
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'corpus')
+
+
+def save(target, name, data):
+    folder = os.path.join(HERE, target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), 'wb') as f:
+        f.write(bytes(data))
+
+
+def drawing(w, h):
+    y, x = np.mgrid[0:h, 0:w]
+    return np.stack([x * 255 // w, y * 255 // h, (x * 7 + y * 5) % 256], axis=2).astype(np.uint8)
+
+
+def exif(orientation, order='<', prefix=b'Exif\0\0'):
+    head = b'II*\0' if order == '<' else b'MM\0*'
+    return prefix + head + struct.pack(order + 'IHHHIHHI', 8, 1, 0x112, 3, 1, orientation, 0, 0)
+
+
+def encoded(ext, image, *options):
+    return cv2.imencode(ext, image, list(options))[1].tobytes()
+
+
+def jpeg_with_exif(jpeg, block):
+    return jpeg[:2] + b'\xff\xe1' + struct.pack('>H', len(block) + 2) + block + jpeg[2:]
+
+
+def png(w, h, bits, colour, rows, chunks=(), interlace=0):
+    def chunk(kind, body):
+        return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    head = struct.pack('>IIBBBBB', w, h, bits, colour, 0, 0, interlace)
+    body = b''.join(chunk(k, b) for k, b in chunks)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + body + chunk(b'IDAT', zlib.compress(rows, 9)) + chunk(b'IEND', b'')
+
+
+def bmp(w, h, bits, rows, compression=0, extra=b'', colours=0):
+    start = 54 + len(extra)
+    info = struct.pack('<IiiHHIIiiII', 40, w, h, 1, bits, compression, len(rows), 0, 0, colours, 0)
+    return b'BM' + struct.pack('<IHHI', start + len(rows), 0, 0, start) + info + extra + rows
+
+
+def gif(w, h, flags=0, control=b''):
+    """One frame; a clear code before every pixel pair keeps the codes at three bits."""
+    codes = []
+    for i in range(0, w * h, 2):
+        codes += [4, i // 2 % 4, (i // 2 + 1) % 4]
+    codes = codes[:len(codes) - (w * h) % 2] + [5]
+    value = sum(c << 3 * i for i, c in enumerate(codes))
+    data = value.to_bytes((3 * len(codes) + 7) // 8, 'little')
+    blocks = b''.join(bytes([len(data[i:i + 255])]) + data[i:i + 255] for i in range(0, len(data), 255))
+    palette = bytes([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    return (b'GIF89a' + struct.pack('<HHBBB', w, h, 0x81, 0, 0) + palette + control + b'\x2c' + struct.pack('<HHHHB', 0, 0, w, h, flags)
+            + b'\x02' + blocks + b'\0\x3b')
+
+
+def webp_extended(simple, w, h, block):
+    body = b'VP8X' + struct.pack('<II', 10, 8) + struct.pack('<I', w - 1)[:3] + struct.pack('<I', h - 1)[:3] + simple[12:]
+    body += b'EXIF' + struct.pack('<I', len(block)) + block
+    return b'RIFF' + struct.pack('<I', len(body) + 4) + b'WEBP' + body
+
+
+def jpegs():
+    im = drawing(24, 18)
+    plain = encoded('.jpg', im, cv2.IMWRITE_JPEG_QUALITY, 60, cv2.IMWRITE_JPEG_OPTIMIZE, 1)
+    save('image', 'plain.jpg', plain)
+    save('image', 'turned.jpg', jpeg_with_exif(plain, exif(6)))
+    save('image', 'mirrored.jpg', jpeg_with_exif(plain, exif(7, '>')))
+    save('image', 'progressive.jpg', encoded('.jpg', im, cv2.IMWRITE_JPEG_QUALITY, 60, cv2.IMWRITE_JPEG_PROGRESSIVE, 1))
+    save('image', 'restarts.jpg', encoded('.jpg', im, cv2.IMWRITE_JPEG_QUALITY, 40, cv2.IMWRITE_JPEG_RST_INTERVAL, 1))
+    save('image', 'gray.jpg', encoded('.jpg', im[:, :, 0], cv2.IMWRITE_JPEG_QUALITY, 50))
+
+
+def pngs():
+    row = bytes(range(8))
+    save('image', 'rgb.png', encoded('.png', drawing(9, 7)))
+    save('image', 'alpha.png', encoded('.png', np.dstack([drawing(5, 4), drawing(5, 4)[:, :, 2]])))
+    save('image', 'deep.png', png(2, 2, 16, 2, (b'\0' + bytes(range(12))) * 2))
+    save('image', 'palette.png', png(8, 2, 8, 3, (b'\0' + row) * 2, [(b'PLTE', bytes(range(24))), (b'tRNS', bytes([0, 128, 255]))]))
+    save('image', 'one_bit.png', png(10, 2, 1, 0, b'\0\xaa\x80' * 2))
+    save('image', 'gray_alpha.png', png(4, 2, 8, 4, (b'\0' + row) * 2, [(b'eXIf', exif(5, '>', b''))]))
+    save('image', 'interlaced.png', png(1, 1, 8, 6, b'\0\1\2\3\x80', interlace=1))
+    save('image', 'text.png', png(1, 1, 8, 0, b'\0\1', [(b'zTXt', b'key\0\0' + zlib.compress(b'text' * 9))]))
+
+
+def others():
+    im = drawing(12, 10)
+    lossy = encoded('.webp', im, cv2.IMWRITE_WEBP_QUALITY, 40)
+    save('image', 'lossy.webp', lossy)
+    save('image', 'turned.webp', webp_extended(lossy, 12, 10, exif(8)))
+    save('image', 'lossless.webp', encoded('.webp', im, cv2.IMWRITE_WEBP_QUALITY, 101))
+    save('image', 'bits24.bmp', bmp(3, 2, 24, bytes(range(24))))
+    save('image', 'top_down32.bmp', bmp(2, -2, 32, bytes(range(16))))
+    save('image', 'palette8.bmp', bmp(3, 2, 8, bytes([0, 1, 2, 0, 2, 1, 0, 0]), extra=bytes(range(12)), colours=3))
+    save('image', 'fields16.bmp', bmp(2, 1, 16, b'\x12\x34\x56\x78', 3, struct.pack('<III', 0xf800, 0x7e0, 0x1f)))
+    save('image', 'plain.gif', gif(6, 5))
+    save('image', 'interlaced.gif', gif(5, 9, 0x40, b'\x21\xf9\x04\x01\0\0\x02\0'))
+
+
+def exifs():
+    save('exif', 'little_6', exif(6))
+    save('exif', 'big_3', exif(3, '>'))
+    save('exif', 'bare_8', exif(8, '<', b''))
+    save('exif', 'invalid_9', exif(9))
+    save('exif', 'far_directory', b'II*\0' + struct.pack('<I', 0xfffffff0) + bytes(20))
+
+
+if __name__ == '__main__':
+    jpegs()
+    pngs()
+    others()
+    exifs()
