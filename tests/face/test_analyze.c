@@ -227,25 +227,37 @@ static void mirroring_flips_yaw_and_roll(void **state)
     test_pack_close(&p);
 }
 
+/* A large JPEG is looked at through a reduced view, its pixels at full size: both are resampled, differently, so the points move a
+ * little. A photo no larger than the detector's input must give the very same. */
 static void pixels_and_jpeg_agree(void **state)
 {
     (void)state;
-    char path[4096];
+    char path[4096], name[64];
     test_data(path, "deepface_pairs/images/img1.jpg");
     struct test_pack p = test_pack_open(MIEN_PRECISION_F32);
-    const unsigned wants = wants_of_pack(&p);
-    struct test_photo t = test_photo_open("deepface_pairs", "images/img1.jpg"), q = test_photo_pixels("deepface_pairs", "images/img1.jpg", 0.0f, false);
-    struct mien_faces a = analyze(&p, &t, wants, NULL), b = analyze(&p, &q, wants, NULL);
-    assert_int_equal(a.count, 1);
-    assert_int_equal(b.count, 1);
-    const struct mien_face *f = &a.face[0], *g = &b.face[0];
-    float cosine = (wants & MIEN_WANT_EMBEDDING) ? mien_similarity_cosine(f->embedding, g->embedding, f->embedding_dim) : 1.0f;
-    printf("JPEG against its pixels: box %.2f px, cosine %.5f, yaw %.2f, live %.4f\n", (double)box_difference(f, g), (double)cosine,
-           (double)fabsf(f->yaw - g->yaw), (double)fabsf(f->live - g->live));
-    assert_true(box_difference(f, g) < 0.03f * (f->box.x1 - f->box.x0));
-    assert_true(cosine > 0.99f && fabsf(f->yaw - g->yaw) < 1.5f && fabsf(f->live - g->live) < 0.1f);
-    test_photo_close(&t);
-    test_photo_close(&q);
+    test_need_role(&p, MIEN_ROLE_EMBED);
+    const unsigned wants = wants_of_pack(&p) & (MIEN_WANT_EMBEDDING | MIEN_WANT_POSE | MIEN_WANT_SPOOF);
+    float worst_box = 0.0f, worst_cosine = 1.0f, worst_yaw = 0.0f, worst_live = 0.0f, sum = 0.0f;
+    const int n = 8;
+    for (int i = 1; i <= n; i++) {
+        snprintf(name, sizeof name, "images/img%d.jpg", i);
+        struct test_photo t = test_photo_open("deepface_pairs", name), q = test_photo_pixels("deepface_pairs", name, 0.0f, false);
+        struct mien_faces a = analyze(&p, &t, wants, NULL), b = analyze(&p, &q, wants, NULL);
+        assert_true(a.count >= 1 && a.count == b.count);
+        const struct mien_face *f = &a.face[0], *g = &b.face[0];
+        const float cosine = mien_similarity_cosine(f->embedding, g->embedding, f->embedding_dim);
+        if (mien_photo_width(t.photo) <= 640 && mien_photo_height(t.photo) <= 640) assert_true(cosine > 0.99999f && box_difference(f, g) < 0.01f);
+        worst_box = fmaxf(worst_box, box_difference(f, g) / (f->box.x1 - f->box.x0));
+        worst_cosine = fminf(worst_cosine, cosine);
+        worst_yaw = fmaxf(worst_yaw, fabsf(f->yaw - g->yaw));
+        worst_live = fmaxf(worst_live, fabsf(f->live - g->live));
+        sum += cosine;
+        test_photo_close(&t);
+        test_photo_close(&q);
+    }
+    printf("%d JPEGs against their pixels: worst box %.1f %% of its width, cosine worst %.4f mean %.4f, worst yaw %.2f degrees, live %.3f\n", n,
+           100.0 * (double)worst_box, (double)worst_cosine, (double)sum / n, (double)worst_yaw, (double)worst_live);
+    assert_true(worst_box < 0.04f && worst_cosine > 0.95f && sum / (float)n > 0.985f && worst_yaw < 2.0f && worst_live < 0.1f);
     test_pack_close(&p);
 }
 
