@@ -22,7 +22,7 @@ LIBS_base := -lm -lpthread
 LIBS_codec := -ljansson
 LIBS_image := -ljpeg -lpng16 -lz -lwebp -lgif
 LIBS_onnx := -lm
-LIBS_engine := -ldnnl
+LIBS_engine := -ldnnl -lgomp
 LIBS_face := -lm
 LIBS_app := -lpthread
 NEEDED_LIBS = $(foreach r,$(1) $(NEEDS_$(1)),$(LIBS_$(r)))
@@ -50,6 +50,8 @@ lib_of = $(BUILD)/lib/lib$(1).a
 chain_of = $(foreach r,$(1) $(NEEDS_$(1)),$(call lib_of,$(r)))
 
 TESTS := $(foreach r,$(ROOMS) api,$(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/$(r)/test_*.c))))
+# Programs that test scripts drive.
+DRIVERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/*/run_*.c)))
 FUZZERS := $(sort $(wildcard fuzz/fuzz_*.c))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
@@ -57,7 +59,7 @@ EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c)
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/mien $(BUILD)/libmien.a $(EXAMPLES)
-tests: $(TESTS)
+tests: $(TESTS) $(DRIVERS)
 print-tests: ; @printf '%s\n' $(TESTS)
 
 $(BUILD)/obj/%.o: src/%.c Makefile
@@ -107,7 +109,7 @@ $(patsubst tests/%.c,$(BUILD)/tests/%,$(1)): $(1) $(SUPPORT) $(wildcard tests/su
 	$(CC) $(CFLAGS_ALL) -Itests $(1) $(SUPPORT) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call chain_of,$(r))) $(call chain_of,$(call room_of_test,$(1))) \
 	  $(filter -%,$(call needs,$(1))) $(LDFLAGS_ALL) -lcmocka $(call NEEDED_LIBS,$(call room_of_test,$(1))) $(foreach r,$(filter $(ROOMS),$(call needs,$(1))),$(call NEEDED_LIBS,$(r))) -o $$@
 endef
-$(foreach t,$(foreach r,$(ROOMS) api,$(wildcard tests/$(r)/test_*.c)),$(eval $(call test_rule,$(t))))
+$(foreach t,$(foreach r,$(ROOMS) api,$(wildcard tests/$(r)/test_*.c)) $(wildcard tests/*/run_*.c),$(eval $(call test_rule,$(t))))
 
 # Fuzz targets: LLVMFuzzerTestOneInput. `fuzz` links libFuzzer; `fuzz-replay` links fuzz/replay.c, which feeds files.
 FUZZ_LIBS = $(call chain_of,app)
