@@ -23,7 +23,7 @@
 
 enum {
     MAX_SCANS = 100,    /* libjpeg's own encoder makes 10; hand-tuned files a few dozen */
-    BAND_ROWS = 32,
+    BAND_ROWS = 64,
     CROP_MARGIN = 4     /* chroma is interpolated from the neighbour, two pixels away at 4:2:x */
 };
 
