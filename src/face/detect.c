@@ -8,7 +8,7 @@
  *      smallest one that holds the photo: enlarging a photo of 250 pixels to 640 costs four times as much and finds nothing
  *      more; the larger sizes come last.
  *   2. `small_faces`: overlapping tiles of a large photo, so that small faces are seen at a higher resolution.
- *   3. `rotations`, while nothing is found: the photo turned by 90, 180 and 270 degrees.
+ *   3. `rotations`: the photo turned by 90, 180 and 270 degrees.
  *
  * The photo is decoded no larger than a pass needs it (a JPEG at 1/2, 1/4 or 1/8 by its DCT). A network with free input size gets
  * a canvas of nearly the photo's aspect, since a 3:2 photo on a square canvas wastes a third of the work; the short side is
@@ -265,20 +265,29 @@ static struct mien_affine chain(const struct mien_affine *a, const struct mien_a
     return c;
 }
 
+static enum mien_code turned_passes(struct search *s, const struct scene *whole, int size, struct mien_err *e)
+{
+    for (int quarters = 1; quarters <= 3; quarters++) {
+        struct scene turned = {0};
+        struct mien_affine back;
+        MIEN_TRY(turn(&whole->image, quarters, &turned.image, &back, e));
+        turned.to_photo = chain(&whole->to_photo, &back);
+        enum mien_code code = pass(s, &turned, size, e);
+        mien_image_free(&turned.image);
+        MIEN_TRY(code);
+    }
+    return MIEN_OK;
+}
+
+/* Detectors do find faces that lie on their side or stand on their head, at a lower score and with the points where an upright face
+ * would have them, which is worse than nothing. So all turns are searched, and of the overlapping finds the best score wins. */
 static enum mien_code search_turned(struct search *s, const int *order, int n, struct mien_err *e)
 {
     struct scene whole;
     MIEN_TRY(view_of(s, order[0], &whole, e));
-    for (int quarters = 1; quarters <= 3 && s->found.n == 0; quarters++) {
-        struct scene turned = {0};
-        struct mien_affine back;
-        MIEN_TRY(turn(&whole.image, quarters, &turned.image, &back, e));
-        turned.to_photo = chain(&whole.to_photo, &back);
-        enum mien_code code = MIEN_OK;
-        for (int i = 0; i < n && code == MIEN_OK && s->found.n == 0; i++) code = pass(s, &turned, order[i], e);
-        mien_image_free(&turned.image);
-        MIEN_TRY(code);
-    }
+    MIEN_TRY(turned_passes(s, &whole, order[0], e));
+    for (int i = 1; i < n && s->found.n == 0; i++) MIEN_TRY(turned_passes(s, &whole, order[i], e));
+    s->found.n = mien_nms(s->found.d, s->found.n, s->m->nms_iou);
     return MIEN_OK;
 }
 
@@ -302,7 +311,7 @@ static enum mien_code search_all(struct search *s, const struct mien_face_settin
     int n = mien_detect_sizes(s->m, longer_side(s->photo), s->fixed, order);
     MIEN_TRY(search_whole(s, order, n, e));
     if (settings->small_faces) MIEN_TRY(search_tiles(s, e));
-    if (settings->rotations && s->found.n == 0) MIEN_TRY(search_turned(s, order, n, e));
+    if (settings->rotations) MIEN_TRY(search_turned(s, order, n, e));
     return MIEN_OK;
 }
 
