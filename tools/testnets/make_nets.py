@@ -33,9 +33,11 @@ NETS = {
     'resizes': (operators.resizes, 11, False),
     'resizes_opset13': (operators.resizes, 13, False),
     'norms': (operators.norms, 13, False),
+    'group_norms': (operators.group_norms, 13, False),
     'attention': (operators.attention, 13, False),
     'shuffles': (operators.shuffles, 13, False),
     'arithmetic': (operators.arithmetic, 13, False),
+    'rare': (operators.rare, 13, False),
 }
 
 
