@@ -127,16 +127,17 @@ static bool find_network(const struct report *r, const char *dir, const struct m
     return m != NULL && m->installed && mien_net_file_path(r->models, m, path, room);
 }
 
-/* The word of the installed manifest, else of the golden folder's own, on whether bfloat16 keeps this model's accuracy. */
+/* The word of the installed manifest, else of the checkout's catalogue, on whether bfloat16 keeps this model's accuracy. */
 static bool allows_bf16(const struct report *r, const struct mien_json *entry, const struct mien_json *catalogue)
 {
     const char *id = mien_json_string(mien_json_get(entry, "id"), "");
     const struct mien_model *m = r->models != NULL ? mien_models_find(r->models, id) : NULL;
     if (m != NULL) return !m->f32_only;
-    const struct mien_json *models = mien_json_get(catalogue, "models");
+    const struct mien_json *models = mien_json_get(catalogue, "models"), *runtime = NULL;
     for (size_t i = 0; i < mien_json_size(models); i++)
-        if (strcmp(mien_json_string(mien_json_get(mien_json_at(models, i), "id"), ""), id) == 0) entry = mien_json_at(models, i);
-    return strcmp(mien_json_string(mien_json_get(entry, "precision"), "auto"), "f32") != 0;
+        if (strcmp(mien_json_string(mien_json_get(mien_json_at(models, i), "id"), ""), id) == 0)
+            runtime = mien_json_get(mien_json_at(models, i), "runtime");
+    return strcmp(mien_json_string(mien_json_get(runtime, "precision"), "auto"), "f32") != 0;
 }
 
 static void check_golden(struct report *r, const char *dir, const struct mien_json *entry, const struct mien_json *catalogue)

@@ -64,15 +64,17 @@ static void nchw_becomes_nhwc(void **state)
 static void verdicts_follow_the_type(void **state)
 {
     (void)state;
-    struct mien_golden_result r = {.worst = 9e-4, .cosine = 1, .type = MIEN_F32};
+    struct mien_golden_result r = {.worst = 9e-4, .cosine = 1, .embedding_cosine = 1, .type = MIEN_F32};
     assert_true(mien_golden_holds(&r));
     r.worst = 2e-3;
     assert_false(mien_golden_holds(&r));
     r.type = MIEN_BF16;
     assert_true(mien_golden_holds(&r));
-    r.cosine = 0.998;
+    r.cosine = 0.995;
+    assert_true(mien_golden_holds(&r));
+    r.embedding_cosine = 0.998;
     assert_false(mien_golden_holds(&r));
-    r = (struct mien_golden_result){.worst = INFINITY, .cosine = 1, .type = MIEN_BF16};
+    r = (struct mien_golden_result){.worst = INFINITY, .cosine = 1, .embedding_cosine = 1, .type = MIEN_BF16};
     assert_false(mien_golden_holds(&r));
 }
 
