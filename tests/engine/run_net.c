@@ -3,7 +3,7 @@
  * usage: run_net TYPE REPEAT MODEL FOLDER SHAPE FILE [SHAPE FILE ...]
  * TYPE: f32, bf16 or auto. SHAPE: 1x3x112x112, FILE: raw float32 in ONNX order, for each input of the model. Writes the outputs to
  * FOLDER/0.f32 ... in the model's order and prints one line of JSON. With FOLDER "-" nothing is written.
- * Ends with 2 and a message when the engine refuses. MIEN_CPU_MASK (a number, see base/cpu.h) hides instruction sets. */
+ * Ends with 2 and a message when the engine refuses. */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/cpu.h"
 #include "base/file.h"
 #include "engine/engine.h"
 #include "engine/kernels.h"
@@ -127,8 +126,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: run_net f32|bf16|auto REPEAT MODEL FOLDER SHAPE FILE [SHAPE FILE ...]\n");
         return 2;
     }
-    const char *mask = getenv("MIEN_CPU_MASK");
-    if (mask != NULL) mien_cpu_set_mask((unsigned)strtoul(mask, NULL, 0));
     struct mien_net *net = NULL;
     struct mien_session *session = NULL;
     struct mien_err e = {0};
