@@ -149,6 +149,7 @@ static enum mien_code slice_axis(struct mien_infer *c, int axis, int64_t start, 
 {
     int64_t n = *size;
     MIEN_BAD_SHAPE_IF(step == 0 || step == INT64_MIN, c, "the step is zero or out of range");
+    if (step < 0 && (end == INT64_MAX || end == INT32_MAX)) end = INT64_MIN; /* "as far as it goes", as ONNX Runtime has it */
     start = start >= 0 ? start : start >= -n ? start + n : step > 0 ? 0 : -1;
     end = end >= 0 ? end : end >= -n ? end + n : -1;
     int64_t stride = step < 0 ? -step : step, span;

@@ -29,7 +29,7 @@ static enum mien_code window_size(struct mien_infer *c, int d, int64_t in, int64
     int64_t room = in + *begin + *end - reach;
     MIEN_BAD_SHAPE_IF(room < 0, c, "the window is larger than the input");
     *out = room / stride + 1;
-    if (!a->ceil_mode || a->auto_pad != 0) return MIEN_OK;
+    if (!a->ceil_mode || a->auto_pad == 1 || a->auto_pad == 2) return MIEN_OK;
     int64_t up = (room + stride - 1) / stride + 1;
     if ((up - 1) * stride >= in + *begin) up--; /* the last window must start inside the input or its left padding */
     if (up == *out) return MIEN_OK;
@@ -110,8 +110,9 @@ enum mien_code mien_infer_conv_transpose(struct mien_infer *c)
         if (a->auto_pad == 3) want = full;
         if (a->auto_pad == 1 || a->auto_pad == 2) { /* output = input * stride */
             want = x->shape.dim[d + 2] * a->stride[d];
-            int64_t total = full - want > 0 ? full - want : 0;
-            MIEN_BAD_SHAPE_IF(total > INT32_MAX || full < want, c, "auto_pad cannot give the size");
+            int64_t total = full - want > 0 ? full - want : 0; /* smaller than that when the stride leaves gaps */
+            MIEN_BAD_SHAPE_IF(total > INT32_MAX, c, "auto_pad cannot give the size");
+            want = full - total;
             a->pad[a->auto_pad == 1 ? d : d + 2] = (int)(total / 2);
             a->pad[a->auto_pad == 1 ? d + 2 : d] = (int)(total - total / 2);
         }

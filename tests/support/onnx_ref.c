@@ -414,14 +414,15 @@ static void gather(const struct run *r)
         }
 }
 
-static double resize_from(const struct mien_attrs *a, int64_t at, int d, int64_t in_n, int64_t out_n)
+/* In float32, as ONNX Runtime: halves decide which neighbour is nearest. */
+static float resize_from(const struct mien_attrs *a, int64_t at, int d, int64_t in_n, int64_t out_n)
 {
-    double s = (double)a->scale[d], x = (double)at;
+    float s = a->scale[d], x = (float)at;
     switch (a->resize_coord) {
-    case 0: return (x + 0.5) / s - 0.5;
+    case 0: return (x + 0.5f) / s - 0.5f;
     case 1: return x / s;
-    case 2: return out_n == 1 ? 0 : x * (double)(in_n - 1) / (double)(out_n - 1);
-    default: return out_n == 1 ? 0 : (x + 0.5) / s - 0.5;
+    case 2: return out_n == 1 ? 0 : x * (float)(in_n - 1) / (float)(out_n - 1);
+    default: return out_n == 1 ? 0 : (x + 0.5f) / s - 0.5f;
     }
 }
 
@@ -436,7 +437,7 @@ static int resize(const struct run *r)
     for (int64_t c = 0; c < y[0] * y[1]; c++)
         for (int64_t i = 0; i < y[2]; i++)
             for (int64_t j = 0; j < y[3]; j++) {
-                double p[2] = {resize_from(a, i, 0, x[2], y[2]), resize_from(a, j, 1, x[3], y[3])};
+                double p[2] = {(double)resize_from(a, i, 0, x[2], y[2]), (double)resize_from(a, j, 1, x[3], y[3])};
                 const float *plane = in(r, 0) + c * x[2] * x[3];
                 if (a->resize_mode == 0) {
                     int64_t at[2];
