@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/plan.h"
 
 enum { MAX_EXECS = 64 };
@@ -155,24 +156,38 @@ struct mien_shape mien_exec_input_shape(const struct mien_exec *x, int i) { retu
 const float *mien_exec_output(const struct mien_exec *x, int i) { return floats(x->at[x->plan->output[i]]); }
 struct mien_shape mien_exec_output_shape(const struct mien_exec *x, int i) { return x->plan->value[x->plan->output[i]].shape; }
 
+static enum mien_code run_step(struct mien_exec *x, int i, struct mien_err *e)
+{
+    const struct mien_step *t = &x->plan->step[i];
+    if (t->dnn == NULL) {
+        t->run(t, x->at, x->session->scratch);
+        return MIEN_OK;
+    }
+    const int status = mien_dnn_run(x->call[i], x->session->stream);
+    MIEN_FAIL_IF(status != 0, e, MIEN_E_INTERNAL, "network %s, node %s: oneDNN failed with status %d", x->net->name, t->node, status);
+    return MIEN_OK;
+}
+
 enum mien_code mien_exec_run(struct mien_exec *x, struct mien_err *e)
 {
-    const struct mien_plan *p = x->plan;
-    struct mien_session *s = x->session;
     const int threads = mien_dnn_threads(1);
     enum mien_code code = MIEN_OK;
-    for (int i = 0; i < p->n_steps; i++) {
-        const struct mien_step *t = &p->step[i];
-        if (t->dnn == NULL) {
-            t->run(t, x->at, s->scratch);
-            continue;
+    for (int i = 0; i < x->plan->n_steps && code == MIEN_OK; i++) code = run_step(x, i, e);
+    mien_dnn_threads(threads);
+    return code;
+}
+
+enum mien_code mien_exec_time_steps(struct mien_exec *x, int repeats, double *ms, struct mien_err *e)
+{
+    const int threads = mien_dnn_threads(1);
+    enum mien_code code = MIEN_OK;
+    for (int r = 0; r < repeats && code == MIEN_OK; r++)
+        for (int i = 0; i < x->plan->n_steps && code == MIEN_OK; i++) {
+            const uint64_t start = mien_now_ns();
+            code = run_step(x, i, e);
+            const double took = mien_elapsed_ms(start);
+            if (r == 0 || took < ms[i]) ms[i] = took;
         }
-        const int status = mien_dnn_run(x->call[i], s->stream);
-        if (status != 0) {
-            code = MIEN_FAIL(e, MIEN_E_INTERNAL, "network %s, node %s: oneDNN failed with status %d", x->net->name, t->node, status);
-            break;
-        }
-    }
     mien_dnn_threads(threads);
     return code;
 }
