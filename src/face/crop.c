@@ -5,13 +5,16 @@
  *
  * Where pixels come from. The detector left a view of the photo, for a large JPEG at 1/2, 1/4 or 1/8. When the crop is no
  * finer than that view (one tensor pixel is at least one view pixel) the view has all that the crop can hold, and decoding
- * the face at full resolution would change nothing but the time. Otherwise a region is decoded at full resolution. Networks that
- * judge the capture itself (spoof, deepfake) see traces that scaling removes, so they always get full resolution.
+ * the face at full resolution would change nothing but the time: over 29 photos embeddings agree to a cosine of 0.9995 on
+ * average, 0.998 at worst. Otherwise a region is decoded at full resolution.
  *
- * Reduction. Bilinear sampling reads 4 pixels however far apart the samples are, so a face much larger than the tensor would be
- * riddled with aliasing, and differently so from view and full picture. The pixels are therefore averaged in blocks of
- * f x f first, f = photo pixels per tensor pixel rounded down; f is 1 for faces smaller than twice the tensor and for the
- * networks that get full resolution. Rules with an area filter do their own averaging. */
+ * Averaging. A bilinear sample reads 4 pixels however far apart the samples are, so a face much larger than the tensor would be
+ * riddled with aliasing, and differently so from view and full picture. Such a tensor pixel is therefore the mean of n x n
+ * samples, n = pixels per tensor pixel rounded; from 4 on the pixels are first averaged in blocks, to leave 2 to 3. Below 1.5
+ * (faces of the size that recognisers are trained on) it is the plain bilinear warp of the references.
+ *
+ * Networks that judge the capture itself (spoof, deepfake) look for traces that any of this removes. They always get full
+ * resolution and exactly the filter of their rule. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,36 +103,60 @@ static void take_view(const struct mien_image *view, float scale, struct extent 
     p->off_y = 0.5f * scale - 0.5f - (float)r.y;
 }
 
-/* The pixels for a crop that reads `need` at `density` photo pixels per tensor pixel; `blocks`: reduce as said above. */
+/* The pixels for a crop that reads `need` at `density` photo pixels per tensor pixel. */
 static enum mien_code take_pixels(enum mien_crop_source source, const struct mien_model *m, struct mien_photo *photo, struct extent need, float density,
-                                  bool blocks, struct pixels *p, struct mien_err *e)
+                                  struct pixels *p, struct mien_err *e)
 {
     const struct mien_image *from;
     float scale;
     int x, y;
     *p = (struct pixels){0};
     MIEN_FAIL_IF(!(density > 0.0f && density < 1e6f), e, MIEN_E_ARG, "the face has no usable size");
-    bool use_view = source == MIEN_CROP_FROM_VIEW;
-    if (source == MIEN_CROP_FROM_ANY && !judges_capture(m)) {
+    if (source == MIEN_CROP_FROM_VIEW || (source == MIEN_CROP_FROM_ANY && !judges_capture(m))) {
         MIEN_TRY(mien_photo_view(photo, 1, &from, &scale, e));
-        use_view = scale * density >= 1.0f;
-    } else if (use_view) {
-        MIEN_TRY(mien_photo_view(photo, 1, &from, &scale, e));
+        if (source == MIEN_CROP_FROM_VIEW || scale * density >= 1.0f) {
+            take_view(from, scale, need, p);
+            return MIEN_OK;
+        }
     }
-    if (use_view) {
-        take_view(from, scale, need, p);
-    } else {
-        struct mien_rect r = whole_pixels(need, 2.0f, mien_photo_width(photo), mien_photo_height(photo));
-        MIEN_TRY(mien_photo_region(photo, r, &from, &x, &y, e));
-        p->image = *from;
-        p->scale = 1.0f;
-        p->off_x = (float)-x;
-        p->off_y = (float)-y;
-    }
-    return blocks && !judges_capture(m) ? reduce(p, (int)(density * p->scale), e) : MIEN_OK;
+    struct mien_rect r = whole_pixels(need, 2.0f, mien_photo_width(photo), mien_photo_height(photo));
+    MIEN_TRY(mien_photo_region(photo, r, &from, &x, &y, e));
+    *p = (struct pixels){.image = *from, .scale = 1.0f, .off_x = (float)-x, .off_y = (float)-y};
+    return MIEN_OK;
 }
 
 /* ---- the two shapes ---- */
+
+/* Mean of n x n values: rows of n * width elements of c numbers into one row of width elements. */
+static void average_row(const float *fine, int n, int width, int c, float *to)
+{
+    const float weight = 1.0f / (float)(n * n);
+    for (int u = 0; u < width; u++)
+        for (int k = 0; k < c; k++) {
+            float sum = 0.0f;
+            for (int y = 0; y < n; y++)
+                for (int x = 0; x < n; x++) sum += fine[((size_t)(y * width + u) * (size_t)n + (size_t)x) * (size_t)c + (size_t)k];
+            to[u * c + k] = sum * weight;
+        }
+}
+
+/* The warp with n x n samples a tensor pixel, spread evenly over it. */
+static enum mien_code warp_averaged(const struct mien_image *im, const struct mien_affine *a, const struct mien_model *m, enum mien_border border, int n,
+                                    float *tensor, struct mien_err *e)
+{
+    const int c = m->spec.channels == MIEN_GRAY ? 1 : 3;
+    const float step = 1.0f / (float)n, first = 0.5f * step - 0.5f;
+    struct mien_affine b = {{a->m[0] * step, a->m[1] * step, 0.0f, a->m[3] * step, a->m[4] * step, 0.0f}};
+    float *fine = malloc((size_t)(n * n) * (size_t)(m->width * c) * sizeof *fine);
+    MIEN_FAIL_IF(fine == NULL, e, MIEN_E_NOMEM, "out of memory");
+    for (int v = 0; v < m->height; v++) {
+        mien_affine_apply(a, first, (float)v + first, &b.m[2], &b.m[5]);
+        mien_warp_affine(im, &b, n * m->width, n, border, &m->spec, fine);
+        average_row(fine, n, m->width, c, tensor + (size_t)v * (size_t)(m->width * c));
+    }
+    free(fine);
+    return MIEN_OK;
+}
 
 /* `a`: from tensor pixels to photo pixels (indices). */
 static enum mien_code warp(enum mien_crop_source source, const struct mien_model *m, struct mien_photo *photo, struct mien_affine a, float *tensor,
@@ -145,13 +172,17 @@ static enum mien_code warp(enum mien_crop_source source, const struct mien_model
     }
     const enum mien_border border = m->crop.kind == MIEN_CROP_ALIGN ? MIEN_BORDER_ZERO : m->crop.border;
     if (border == MIEN_BORDER_REFLECT101) need = with_reflection(need, mien_photo_width(photo), mien_photo_height(photo));
-    MIEN_TRY(take_pixels(source, m, photo, need, density, true, &p, e));
+    MIEN_TRY(take_pixels(source, m, photo, need, density, &p, e));
+    if (!judges_capture(m)) MIEN_TRY(reduce(&p, (int)(0.5f * density * p.scale), e));
     for (int i = 0; i < 6; i++) a.m[i] *= p.scale;
     a.m[2] += p.off_x;
     a.m[5] += p.off_y;
-    mien_warp_affine(&p.image, &a, m->width, m->height, border, &m->spec, tensor);
+    enum mien_code code = MIEN_OK;
+    const int n = judges_capture(m) ? 1 : (int)(density * p.scale + 0.5f);
+    if (n > 1) code = warp_averaged(&p.image, &a, m, border, n, tensor, e);
+    else mien_warp_affine(&p.image, &a, m->width, m->height, border, &m->spec, tensor);
     mien_image_free(&p.owned);
-    return MIEN_OK;
+    return code;
 }
 
 static enum mien_code resize(enum mien_crop_source source, const struct mien_model *m, struct mien_photo *photo, struct extent r, enum mien_filter filter,
@@ -160,12 +191,12 @@ static enum mien_code resize(enum mien_crop_source source, const struct mien_mod
     const float sx = (r.x1 - r.x0) / (float)m->width, sy = (r.y1 - r.y0) / (float)m->height;
     const struct extent need = border == MIEN_BORDER_REFLECT101 ? with_reflection(r, mien_photo_width(photo), mien_photo_height(photo)) : r;
     struct pixels p;
-    MIEN_TRY(take_pixels(source, m, photo, need, fminf(sx, sy), filter == MIEN_BILINEAR, &p, e));
+    MIEN_TRY(take_pixels(source, m, photo, need, fminf(sx, sy), &p, e));
+    if (filter == MIEN_BILINEAR && !judges_capture(m)) filter = MIEN_AREA_OR_BILINEAR;
     /* edges lie half a pixel from the centre of the pixel they bound */
     const float x0 = (r.x0 - 0.5f) * p.scale + p.off_x + 0.5f, y0 = (r.y0 - 0.5f) * p.scale + p.off_y + 0.5f;
     enum mien_code code = mien_crop_resize(&p.image, x0, y0, x0 + (r.x1 - r.x0) * p.scale, y0 + (r.y1 - r.y0) * p.scale, m->width, m->height, filter, border,
                                            &m->spec, tensor, e);
-    mien_image_free(&p.owned);
     *to_photo = (struct mien_affine){{sx, 0.0f, r.x0 + 0.5f * sx - 0.5f, 0.0f, sy, r.y0 + 0.5f * sy - 0.5f}};
     return code;
 }
