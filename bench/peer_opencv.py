@@ -2,7 +2,7 @@
 """OpenCV's DNN module as a peer, one thread. The same requests as peer_ort.js, networks only; and {"photo": ...} makes the test photos.
 
 {"net": file, "shapes": [[...]], "seconds": s}                         -> {"ms": [...]}
-{"photo": in.jpg, "width": w, "jpeg": out, "bmp": out, "pixels": out}   -> {"width": w, "height": h}
+{"photo": in.jpg, "region": [x0, y0, x1, y1], "width": w, "jpeg": out, "bmp": out, "pixels": out}   -> {"width": w, "height": h}
 """
 import json
 import sys
@@ -40,11 +40,12 @@ def time_net(request):
 
 
 def make_photo(request):
-    """The photo resized to `width`, as JPEG, as BMP and as raw RGB."""
+    """A region of the photo resized to `width`, as JPEG, as BMP and as raw RGB."""
     image = cv2.imread(request['photo'])
     if image is None:
         return {'error': f'{request["photo"]}: not readable'}
-    width = request['width']
+    x0, y0, x1, y1 = request['region']
+    image, width = image[y0:y1, x0:x1], request['width']
     image = cv2.resize(image, (width, round(image.shape[0] * width / image.shape[1])), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(request['jpeg'], image, [cv2.IMWRITE_JPEG_QUALITY, 92])
     cv2.imwrite(request['bmp'], image)
