@@ -10,6 +10,7 @@
 /* The portable version, with 128-bit vectors. */
 #define VL 4
 #define ROWS 2
+#define EACH_ROW_COUNT(X) X(1) X(2)
 #define ELEM float
 #define K_STEP 1
 #define RIGHT vec
@@ -20,16 +21,14 @@
 #include "engine/winograd_body.h"
 
 /* Bytes of V and products that a block may take: the second-level cache of the processors we know is 1 to 2 MiB. */
-enum { BLOCK_BYTES = 640 * 1024, MAX_BLOCK = 168 };
+enum { BLOCK_BYTES = 448 * 1024, MIN_BLOCK = 16, MAX_BLOCK = 168 };
 
 static int block_of(const struct mien_wino_shape *s, int m)
 {
     const int t2 = (m + 2) * (m + 2);
     const int tile = t2 * (mien_wino_pad(s->ic) * (s->bf16 ? 2 : 4) + mien_wino_pad(s->oc) * 4);
-    int block = BLOCK_BYTES / tile / 42 * 42; /* 42: a multiple of every version's rows */
-    if (block < 42) block = BLOCK_BYTES / tile / 14 * 14;
-    if (block < 14) block = 14;
-    return block > MAX_BLOCK ? MAX_BLOCK : block;
+    const int block = BLOCK_BYTES / tile;
+    return block < MIN_BLOCK ? MIN_BLOCK : block > MAX_BLOCK ? MAX_BLOCK : block;
 }
 
 size_t mien_wino_scratch_bytes(const struct mien_wino_shape *s, int m)
@@ -91,7 +90,7 @@ void mien_wino_run(const struct mien_wino_shape *s, int m, const struct mien_win
     else mien_wino_run_generic(s, m, a, block);
 }
 
-/* Measured by bench/winograd.c against oneDNN's direct convolution on one core: F(4x4) wins from about 12x12 outputs and 16 channels on, in
+/* Measured by bench/conv.c (make bench-conv) against oneDNN's direct convolution on one core: F(4x4) wins from about 12x12 outputs and 16 channels on, in
  * float32 everywhere and in bfloat16 where there is no matrix unit (AMX makes the products so cheap that the transforms would dominate).
  * F(2x2) never wins over both: it is kept for accuracy comparisons and for pictures where F(4x4) would waste half of its tiles. */
 int mien_wino_choose(const struct mien_wino_shape *s)

@@ -4,6 +4,7 @@
 
 #define VL 8
 #define ROWS 6
+#define EACH_ROW_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define ELEM float
 #define K_STEP 1
 #define RIGHT vec

@@ -8,6 +8,7 @@ static inline __m256i narrow(__m512 x) { return (__m256i)_mm512_cvtneps_pbh(x); 
 
 #define VL 16
 #define ROWS 14
+#define EACH_ROW_COUNT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define ELEM uint16_t
 #define LOAD(p) ((vec)widen(_mm256_loadu_si256((const void *)(p))))
 #define STORE(p, x) _mm256_storeu_si256((void *)(p), narrow((__m512)(x)))

@@ -1,6 +1,6 @@
 /* Winograd convolution for one vector width. Included once by each winograd_LEVEL.c after it has defined:
  *   VL             float lanes of a vector (4, 8 or 16)
- *   ROWS           tiles that the micro-kernel keeps in registers
+ *   ROWS           most tiles that the micro-kernel keeps in registers; EACH_ROW_COUNT(X) is X(1) X(2) ... X(ROWS)
  *   WINO_RUN       name of the function to make
  *   ELEM           type of activations and products: float or uint16_t (bfloat16)
  *   LOAD(p), STORE(p, v)               VL elements <-> one float vector
@@ -164,21 +164,26 @@ static inline __attribute__((always_inline)) void tile_out(const struct mien_win
             UNROLL for (int n = 0; n < N; n++) *(vec *)(out + (size_t)r * out_stride + n * VL) = acc[r][n];        \
     }
 
-MICRO(micro_full_32, ROWS, 32)
-MICRO(micro_full_16, ROWS, 16)
-MICRO(micro_one_32, 1, 32)
-MICRO(micro_one_16, 1, 16)
+#define MICRO_PAIR(R) MICRO(micro_32_##R, R, 32) MICRO(micro_16_##R, R, 16)
+EACH_ROW_COUNT(MICRO_PAIR)
 
+typedef void micro_fn(const ELEM *v, size_t v_stride, const ELEM *u, int k_count, float *out, size_t out_stride);
+#define NAME_32(R) micro_32_##R,
+#define NAME_16(R) micro_16_##R,
+static micro_fn *const micro_32[ROWS] = {EACH_ROW_COUNT(NAME_32)}, *const micro_16[ROWS] = {EACH_ROW_COUNT(NAME_16)};
+
+/* Rows are split evenly: 16 rows are 8 + 8, not 14 + 2, which would leave the multipliers idle in the second pass. */
 static void multiply(const ELEM *v, const ELEM *u, float *out, int rows, int ic, int oc)
 {
-    const int k = mien_wino_pad(ic), columns = mien_wino_pad(oc);
+    const int k = mien_wino_pad(ic), columns = mien_wino_pad(oc), passes = (rows + ROWS - 1) / ROWS;
     const size_t vs = (size_t)k, os = (size_t)columns;
     for (int n = 0; n < columns;) {
-        const int wide = columns - n >= 32;
-        int r = 0;
-        for (; r + ROWS <= rows; r += ROWS)
-            (wide ? micro_full_32 : micro_full_16)(v + (size_t)r * vs, vs, u, k, out + (size_t)r * os + n, os);
-        for (; r < rows; r++) (wide ? micro_one_32 : micro_one_16)(v + (size_t)r * vs, vs, u, k, out + (size_t)r * os + n, os);
+        const bool wide = columns - n >= 32;
+        for (int pass = 0, r = 0; pass < passes; pass++) {
+            const int count = (rows - r + passes - pass - 1) / (passes - pass);
+            (wide ? micro_32 : micro_16)[count - 1](v + (size_t)r * vs, vs, u, k, out + (size_t)r * os + n, os);
+            r += count;
+        }
         u += (size_t)k * (wide ? 32 : 16);
         n += wide ? 32 : 16;
     }
