@@ -13,7 +13,7 @@
  * Photos: encoded JPEG, PNG, WebP, BMP or GIF (first frame), or decoded RGB pixels. Nothing is written to disk and nothing leaves
  * the process. Coordinates are pixels of the upright photo (EXIF orientation applied), x to the right, y down; "left" and
  * "right" of points mean left and right in the image. Scores are in 0..1 unless said.
- * Link with libmien.a and, after it: -ldnnl -ljpeg -lpng16 -lz -lwebp -lgif -ljansson -lpthread -lm. */
+ * Link with libmien.a and, after it: -ldnnl -lgomp -ljpeg -lpng16 -lz -lwebp -lgif -ljansson -lpthread -lm. */
 #ifndef MIEN_H
 #define MIEN_H
 

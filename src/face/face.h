@@ -15,7 +15,7 @@ enum mien_want {
     MIEN_WANT_EMBEDDING = 1 << 0,
     MIEN_WANT_MESH = 1 << 1,        /* 478 (or 468) points */
     MIEN_WANT_POSE = 1 << 2,        /* yaw, pitch, roll; from the mesh */
-    MIEN_WANT_EYES = 1 << 3,        /* EAR; from the mesh (and irises where the pack has them) */
+    MIEN_WANT_EYES = 1 << 3,        /* EAR; from the mesh */
     MIEN_WANT_BLENDSHAPES = 1 << 4,
     MIEN_WANT_QUALITY = 1 << 5,     /* CONTRACT formula; needs the pose */
     MIEN_WANT_EXPRESSION = 1 << 6,

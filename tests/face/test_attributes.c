@@ -140,9 +140,38 @@ static void closed_eyes_have_a_low_aspect_ratio(void **state)
     test_pack_close(&p);
 }
 
+/* A tilted head is the same face: the coefficients depend on the mesh's shape alone. */
+static void blendshapes_ignore_tilt_size_and_place(void **state)
+{
+    (void)state;
+    char path[4096];
+    test_data(path, "deepface_pairs/images/img1.jpg");
+    struct test_pack p = test_pack_open(MIEN_PRECISION_F32);
+    test_need_role(&p, MIEN_ROLE_BLENDSHAPES);
+    struct test_photo t = test_photo_open("deepface_pairs", "images/img1.jpg");
+    struct mien_err e = {0};
+    struct mien_faces out;
+    TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_BLENDSHAPES, &primary, p.arena, &out, &e), e);
+    assert_int_equal(out.count, 1);
+    const struct mien_face_job job = {p.models, p.session, t.photo, p.arena};
+    struct mien_face turned = out.face[0];
+    turned.mesh = mien_arena_calloc(p.arena, 3 * (size_t)turned.mesh_points, sizeof *turned.mesh);
+    const float c = 0.4f * cosf(0.5f), s = 0.4f * sinf(0.5f);
+    for (int i = 0; i < turned.mesh_points; i++) {
+        const float x = out.face[0].mesh[3 * i], y = out.face[0].mesh[3 * i + 1];
+        turned.mesh[3 * i] = c * x - s * y + 500.0f;
+        turned.mesh[3 * i + 1] = s * x + c * y - 20.0f;
+    }
+    TEST_TRY(mien_face_blendshapes(&job, &turned, &e), e);
+    for (int i = 0; i < MIEN_BLENDSHAPES; i++) assert_true(fabsf(turned.blendshape[i] - out.face[0].blendshape[i]) < 0.005f);
+    test_photo_close(&t);
+    test_pack_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(age_and_gender_of_utkface), cmocka_unit_test(expression_of_fer2013),
-                                       cmocka_unit_test(closed_eyes_have_a_low_aspect_ratio)};
+                                       cmocka_unit_test(closed_eyes_have_a_low_aspect_ratio),
+                                       cmocka_unit_test(blendshapes_ignore_tilt_size_and_place)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
