@@ -102,7 +102,7 @@ static void check_model(const json_t *entry, int *opened, int *computed)
     if (mien_file_map(path, 1 << 30, &f, &e) != MIEN_OK) return; /* only the golden is here */
     struct mien_shape shapes[4];
     for (size_t i = 0; i < json_array_size(inputs) && i < 4; i++) shapes[i] = shape_of(json_object_get(json_array_get(inputs, i), "test_shape"));
-    struct mien_graph *parsed, *g;
+    struct mien_graph *parsed = NULL, *g = NULL;
     if (mien_onnx_parse(f.data, f.size, &parsed, &e) != MIEN_OK || mien_graph_specialize(parsed, shapes, (int)json_array_size(inputs), &g, &e) != MIEN_OK)
         fail_msg("%s: %s", id, e.msg);
     check_shapes(id, g, golden);
