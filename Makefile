@@ -28,7 +28,7 @@ LIBS_app := -lpthread
 NEEDED_LIBS = $(foreach r,$(1) $(NEEDS_$(1)),$(LIBS_$(r)))
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Werror
-CFLAGS_ALL := -std=c17 -D_GNU_SOURCE -Isrc -Iinclude $(WARN) $(OPT) -fvisibility=hidden -fno-math-errno -fno-trapping-math \
+CFLAGS_ALL := -std=c17 -D_GNU_SOURCE -Isrc -Iinclude $(WARN) $(OPT) -fvisibility=hidden -fno-math-errno -fno-trapping-math -ffp-contract=fast \
     -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIC -MMD -MP $(CFLAGS)
 LDFLAGS_ALL := -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 ifdef SAN
