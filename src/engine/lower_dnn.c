@@ -147,6 +147,7 @@ static enum mien_code conv_wino(struct mien_lower *l, struct conv *c, bool *done
     *w = probe;
     w->m = mien_wino_choose(&w->shape);
     if (w->m == 0) return MIEN_OK;
+    if (mien_dnn_has_avx512() && (d->src == MIEN_BF16 ? d->ic < 48 || d->oc < 48 : d->ic < 32 && d->oc < 32)) return MIEN_OK; /* measured: the direct form wins */
     const size_t n = (size_t)(d->oc * d->ic) * 9;
     struct wino_pack pack = {w, d->weights};
     const int64_t key[] = {w->m, d->oc, d->ic, w->shape.bf16};
@@ -205,15 +206,17 @@ static enum mien_code conv_emit(struct mien_lower *l, struct conv *c)
     return done ? MIEN_OK : MIEN_LOWER_FAIL(l, "oneDNN has no convolution for this shape");
 }
 
-static enum mien_code conv_attributes(struct mien_lower *l, struct conv *c, const struct mien_tensor *w)
+static enum mien_code conv_attributes(struct mien_lower *l, struct conv *c, const struct mien_shape *y)
 {
     const struct mien_attrs *a = &c->n->attr;
-    const struct mien_shape *x = &l->p->value[c->in].shape, *y = &l->g->tensor[c->n->out[0]].shape;
+    const struct mien_shape *x = &l->p->value[c->in].shape;
+    const struct mien_tensor *w = &l->g->tensor[c->n->in[1]];
     if (w->data == NULL || w->type != MIEN_F32) return MIEN_LOWER_FAIL(l, "the weights are not a float constant");
     if (w->shape.rank != 4) return MIEN_LOWER_FAIL(l, "weights of rank %d; only two spatial axes are supported", w->shape.rank);
     struct mien_dnn_conv *d = &c->d;
     *d = (struct mien_dnn_conv){.n = x->dim[0], .ic = x->dim[1], .ih = x->dim[2], .iw = x->dim[3], .oc = y->dim[1], .oh = y->dim[2], .ow = y->dim[3],
-                                .groups = a->groups, .transposed = c->n->op == MIEN_OP_CONV_TRANSPOSE};
+                                
+                                .groups = a->groups == 1 ? 1 : (int)(a->groups * x->dim[1] / l->g->tensor[c->n->in[0]].shape.dim[1]), .transposed = c->n->op == MIEN_OP_CONV_TRANSPOSE};
     for (int i = 0; i < 2; i++) {
         d->kernel[i] = (int)w->shape.dim[2 + i];
         d->stride[i] = a->stride[i];
@@ -225,11 +228,39 @@ static enum mien_code conv_attributes(struct mien_lower *l, struct conv *c, cons
         d->pad[2 + i] = (int)(d->transposed ? (in - 1) * d->stride[i] + reach - out - d->pad[i] : (out - 1) * d->stride[i] + reach - in - d->pad[i]);
         if (!d->transposed && d->pad[2 + i] < a->pad[2 + i]) d->pad[2 + i] = a->pad[2 + i];
     }
-    if (c->n->n_in > 2 && c->n->in[2] >= 0) {
-        size_t n;
-        d->bias = mien_lower_floats(l, c->n->in[2], &n);
-        if (d->bias == NULL || n != (size_t)d->oc) return MIEN_LOWER_FAIL(l, "the bias is not a constant of %lld elements", (long long)d->oc);
+    return MIEN_OK;
+}
+
+/* Weights and biases of the convolutions that are computed as one, one after the other. *weights is malloc'ed, or NULL when they can be used
+ * where they lie. */
+static enum mien_code conv_constants(struct mien_lower *l, struct conv *c, const struct mien_merge *m, float **weights)
+{
+    size_t count = 0, at = 0, channel = 0;
+    *weights = NULL;
+    float *bias = mien_plan_alloc(l->p, ((size_t)c->d.oc + 16) * sizeof *bias);
+    if (bias == NULL) return mien_lower_no_memory(l);
+    for (int i = 0; i < m->count; i++) count += l->g->tensor[m->node[i]->in[1]].bytes;
+    const struct mien_tensor *first = &l->g->tensor[m->node[0]->in[1]];
+    if (m->count > 1 || (uintptr_t)first->data % sizeof(float) != 0) {
+        *weights = malloc(count + 64);
+        if (*weights == NULL) return mien_lower_no_memory(l);
     }
+    for (int i = 0; i < m->count; i++) {
+        const struct mien_node *n = m->node[i];
+        const struct mien_tensor *w = &l->g->tensor[n->in[1]];
+        const size_t oc = (size_t)l->g->tensor[n->out[0]].shape.dim[1];
+        if (*weights != NULL) memcpy((unsigned char *)*weights + at, w->data, w->bytes);
+        at += w->bytes;
+        if (n->n_in > 2 && n->in[2] >= 0) {
+            size_t given;
+            const float *b = mien_lower_floats(l, n->in[2], &given);
+            if (b == NULL || given != oc) return MIEN_LOWER_FAIL(l, "the bias is not a constant of %zu elements", oc);
+            memcpy(bias + channel, b, oc * sizeof *b);
+            c->d.bias = bias;
+        }
+        channel += oc;
+    }
+    c->d.weights = *weights != NULL ? *weights : first->data;
     return MIEN_OK;
 }
 
@@ -245,34 +276,42 @@ static enum mien_code conv_residual(struct mien_lower *l, struct conv *c, const 
     return mien_lower_need(l, v, stride, type, &c->residual);
 }
 
+/* Where the result goes: over the addend when that dies here and the convolution does not read it too. */
+static enum mien_code conv_target(struct mien_lower *l, struct conv *c, const struct mien_shape *shape, const int64_t *stride)
+{
+    const bool over = c->residual != MIEN_NO_VALUE && l->p->value[c->residual].buffer != l->p->value[c->in].buffer && mien_lower_dies(l, c->residual, 1) &&
+                      mien_stride_equal(shape, l->p->value[c->residual].stride, stride);
+    return over ? mien_lower_view(l, c->residual, shape, stride, 0, &c->out) : mien_lower_new(l, shape, stride, c->d.dst, &c->out);
+}
+
 enum mien_code mien_lower_conv(struct mien_lower *l, const struct mien_node *n)
 {
     struct conv c = {.n = n, .residual = MIEN_NO_VALUE, .act = n->act};
-    const struct mien_shape *shape = &l->g->tensor[n->out[0]].shape;
+    struct mien_shape shape = l->g->tensor[n->out[0]].shape;
+    struct mien_merge merge;
     int64_t stride[MIEN_MAX_RANK];
-    MIEN_TRY(mien_lower_need_nhwc(l, n->in[0], l->type, &c.in));
-    MIEN_TRY(conv_attributes(l, &c, &l->g->tensor[n->in[1]]));
-    mien_stride_nhwc(shape, stride);
-    const enum mien_elem type = mien_lower_type(l, n->out[0]);
-    MIEN_TRY(conv_residual(l, &c, shape, stride, type));
+    mien_merge_find(l, n, &merge);
+    shape.dim[1] = 0;
+    for (int i = 0; i < merge.count; i++) shape.dim[1] += l->g->tensor[merge.node[i]->out[0]].shape.dim[1];
+    if (merge.whole != MIEN_NO_VALUE) c.in = merge.whole;
+    else MIEN_TRY(mien_lower_need_nhwc(l, n->in[0], l->type, &c.in));
+    MIEN_TRY(conv_attributes(l, &c, &shape));
+    mien_stride_nhwc(&shape, stride);
+    c.d.src = l->type;
+    c.d.dst = mien_lower_type(l, n->out[0]);
+    MIEN_TRY(conv_residual(l, &c, &shape, stride, c.d.dst));
     if (c.act.kind == MIEN_ACT_PRELU) {
         bool equal;
         MIEN_TRY(mien_lower_slopes(l, n->act.slope, c.d.oc, &c.slope, &equal));
         if (equal) c.act = (struct mien_act){.kind = MIEN_ACT_LEAKY, .a = c.slope[0]};
     }
-    const bool alias = c.residual != MIEN_NO_VALUE && l->p->value[c.residual].buffer != l->p->value[c.in].buffer && mien_lower_dies(l, c.residual, 1) &&
-                       mien_stride_equal(shape, l->p->value[c.residual].stride, stride);
-    if (alias) MIEN_TRY(mien_lower_view(l, c.residual, shape, stride, 0, &c.out));
-    else MIEN_TRY(mien_lower_new(l, shape, stride, type, &c.out));
-    c.d.src = l->type;
-    c.d.dst = type;
+    MIEN_TRY(conv_target(l, &c, &shape, stride));
     float *temporary;
-    c.d.weights = aligned(&l->g->tensor[n->in[1]], &temporary);
-    const enum mien_code code = c.d.weights == NULL ? mien_lower_no_memory(l) : conv_emit(l, &c);
+    enum mien_code code = conv_constants(l, &c, &merge, &temporary);
+    if (code == MIEN_OK) code = conv_emit(l, &c);
     free(temporary);
     MIEN_TRY(code);
-    mien_lower_bind(l, n->out[0], c.out);
-    return MIEN_OK;
+    return mien_merge_bind(l, &merge, c.out);
 }
 
 enum mien_code mien_lower_conv_transpose(struct mien_lower *l, const struct mien_node *n) { return mien_lower_conv(l, n); }

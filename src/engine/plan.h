@@ -114,8 +114,17 @@ struct mien_lower {
     int *deferred;            /* tensor -> 4-D NHWC value of which it is the flattening, when that was not copied (yet) */
     int *uses;                /* tensor -> reads still to come */
     unsigned char *wants_f32; /* tensor: all readers want float32, or it is an output */
+    unsigned char *done;      /* node: lowered together with an earlier one */
+    int *whole;               /* tensor -> value of which it is some channels, made by merged convolutions, or MIEN_NO_VALUE */
     const struct mien_node *node;
 };
+
+/* Convolutions that are computed as one; node[0] is the one being lowered. See lower_merge.c. */
+enum { MIEN_MERGE_MAX = 8 };
+struct mien_merge { int count, whole; const struct mien_node *node[MIEN_MERGE_MAX]; };
+void mien_merge_find(struct mien_lower *l, const struct mien_node *n, struct mien_merge *m);
+/* Binds the outputs to their channels of value `out`. */
+enum mien_code mien_merge_bind(struct mien_lower *l, const struct mien_merge *m, int out) MIEN_MUST_CHECK;
 
 #define MIEN_LOWER_FAIL(l, ...) mien_lower_fail((l), __FILE__, __LINE__, __VA_ARGS__)
 enum mien_code mien_lower_fail(struct mien_lower *l, const char *file, int line, const char *fmt, ...)

@@ -162,7 +162,7 @@ static enum mien_code lower_node(struct mien_lower *l, const struct mien_node *n
     l->node = n;
     mien_lower_fn *f = lowering(n->op);
     if (f == NULL) return MIEN_LOWER_FAIL(l, "cannot be computed while running");
-    MIEN_TRY(f(l, n));
+    if (!l->done[n - l->g->node]) MIEN_TRY(f(l, n));
     for (int k = 0; k < n->n_in; k++) read_over(l, n->in[k]);
     read_over(l, n->residual);
     return MIEN_OK;
@@ -187,15 +187,17 @@ enum mien_code mien_plan_build(struct mien_plan *p, const struct mien_graph *g, 
     l.deferred = malloc(n * sizeof *l.deferred);
     l.uses = calloc(n, sizeof *l.uses);
     l.wants_f32 = calloc(n, 1);
+    l.whole = malloc(n * sizeof *l.whole);
+    l.done = calloc((size_t)g->n_nodes + 1, 1);
     p->input = mien_plan_alloc(p, (size_t)g->n_inputs * sizeof *p->input);
     p->output = mien_plan_alloc(p, (size_t)g->n_outputs * sizeof *p->output);
     p->n_out = g->n_outputs;
     p->macs = g->macs;
     enum mien_code code = MIEN_OK;
-    if (l.value_of == NULL || l.deferred == NULL || l.uses == NULL || l.wants_f32 == NULL || p->input == NULL || p->output == NULL) {
+    if (l.value_of == NULL || l.deferred == NULL || l.uses == NULL || l.wants_f32 == NULL || l.whole == NULL || l.done == NULL || p->input == NULL || p->output == NULL) {
         code = mien_lower_no_memory(&l);
     } else {
-        for (size_t i = 0; i < n; i++) l.value_of[i] = l.deferred[i] = MIEN_NO_VALUE;
+        for (size_t i = 0; i < n; i++) l.value_of[i] = l.deferred[i] = l.whole[i] = MIEN_NO_VALUE;
         count_uses(&l);
         find_wants(&l);
         code = lower_inputs(&l);
@@ -206,6 +208,8 @@ enum mien_code mien_plan_build(struct mien_plan *p, const struct mien_graph *g, 
     free(l.deferred);
     free(l.uses);
     free(l.wants_f32);
+    free(l.whole);
+    free(l.done);
     if (code != MIEN_OK) return code;
     count_references(p);
     return mien_plan_place(p, e);
