@@ -509,7 +509,7 @@ enum mien_code mien_fold_node(struct mien_graph *g, struct mien_node *n, bool *f
     if (!computable(g, n, &room)) return MIEN_OK;
     struct mien_tensor *out = &g->tensor[n->out[0]];
     size_t count = (size_t)mien_shape_count(&out->shape), bytes = count * mien_elem_size(out->type);
-    if (count > room || mien_elem_size(out->type) == 0) return MIEN_OK;
+    if (count > room || mien_elem_size(out->type) == 0 || !mien_graph_spend(g, room - MAX_GROWTH + count)) return MIEN_OK;
     struct fold f = {.g = g, .n = n, .e = e, .out = out};
     bool moves = n->op == MIEN_OP_RESHAPE || n->op == MIEN_OP_FLATTEN || n->op == MIEN_OP_SQUEEZE || n->op == MIEN_OP_UNSQUEEZE;
     f.to = moves ? NULL : mien_graph_alloc(g, bytes);

@@ -74,6 +74,13 @@ void mien_graph_free(struct mien_graph **pg)
 
 void *mien_graph_alloc(struct mien_graph *g, size_t n) { return mien_arena_alloc(g->own->arena, n); }
 
+bool mien_graph_spend(struct mien_graph *g, uint64_t elements)
+{
+    if (elements > MIEN_MAX_FOLDING - g->own->work) return false;
+    g->own->work += elements;
+    return true;
+}
+
 /* The two tables grow by doubling with what was really read. */
 static void *grown(void *p, int *cap, int want, int limit, size_t size)
 {

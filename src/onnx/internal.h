@@ -8,6 +8,7 @@
 
 /* Limits of a file. A large real network has about 2,000 nodes. */
 enum { MIEN_MAX_NODES = 65536, MIEN_MAX_TENSORS = 262144 };
+#define MIEN_MAX_FOLDING ((uint64_t)1 << 32) /* elements computed while folding: iResNet-100 needs 1.5e8 */
 #define MIEN_MAX_ELEMENTS ((int64_t)1 << 31) /* of one tensor */
 
 /* Operators that exist only between reading and the first pass. */
@@ -16,6 +17,7 @@ enum { MIEN_OP_REMOVED = MIEN_OP_COUNT, MIEN_OP_IDENTITY };
 struct mien_graph_own {
     struct mien_arena *arena;
     int cap_tensors, cap_nodes;
+    uint64_t work; /* elements computed by folding so far */
     const unsigned char *file_begin, *file_end; /* constants inside are read-only */
 };
 
@@ -30,6 +32,8 @@ int mien_graph_node(struct mien_graph *g, const char *name, int op, int n_in, in
 bool mien_node_widen(struct mien_graph *g, int node, int n_in);
 /* New float32 constant of the given shape, zeroed, writable; id or -1. */
 int mien_graph_const_f32(struct mien_graph *g, const char *name, const struct mien_shape *s, float **data);
+/* Counts `elements` of folding work; false when a file has asked for more than any real network (then nothing more is folded). */
+bool mien_graph_spend(struct mien_graph *g, uint64_t elements);
 /* Topological order, keeping the present order where it is one. Fails on a cycle (naming a node of it). */
 enum mien_code mien_graph_sort(struct mien_graph *g, struct mien_err *e) MIEN_MUST_CHECK;
 /* Drops removed nodes, nodes whose results nobody needs, and tensors that nobody mentions (ids change). */

@@ -316,7 +316,7 @@ static int swish_source(const struct mien_edit *ed, const struct mien_node *n)
  * Transpose nodes, which commute with functions of one element. -1 when there is none. */
 static int host_behind(const struct mien_edit *ed, int t)
 {
-    while (mien_edit_single(ed, t)) {
+    for (int steps = 0; steps < 8 && mien_edit_single(ed, t); steps++) {
         int p = ed->producer[t];
         if (p < 0) return -1;
         if (act_host(ed, t)) return p;

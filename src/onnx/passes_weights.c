@@ -306,7 +306,8 @@ static enum mien_code try_after(struct mien_edit *ed, int i)
         MIEN_TRY(affine_of(ed, i, w.op == MIEN_OP_GEMM ? 2 : 4, &a, &is));
         if (!is) continue;
         enum mien_code code = MIEN_OK;
-        if (a.x == n->in[k] && (a.channels == 1 || a.channels == w.outs) && all_finite(&a)) {
+        bool fits = a.x == n->in[k] && (a.channels == 1 || a.channels == w.outs) && all_finite(&a);
+        if (fits && mien_graph_spend(g, count_of(g, g->node[p].in[1]))) {
             code = fold_after(ed, p, &w, &a);
             if (code == MIEN_OK) mien_edit_absorb(ed, p, i);
             free(a.scale);
@@ -413,7 +414,7 @@ static enum mien_code try_before(struct mien_edit *ed, int i, bool *folded)
     if (!weights_of(g, &g->node[i], &w)) return MIEN_OK;
     MIEN_TRY(map_before(ed, i, &w, &a, &m, &spread));
     enum mien_code code = MIEN_OK;
-    if (spread > 0) {
+    if (spread > 0 && mien_graph_spend(g, count_of(g, g->node[i].in[1]))) {
         code = fold_before(ed, i, &w, &a, spread);
         int y = g->node[m].out[0];
         if (code == MIEN_OK) {

@@ -17,6 +17,7 @@ static enum mien_code copy_graph(const struct mien_graph *from, struct mien_grap
         int id = mien_graph_tensor(to, from->tensor[i].name);
         if (id < 0) return MIEN_NO_MEMORY(e);
         to->tensor[id] = from->tensor[i];
+        to->tensor[id].owned = false; /* the parent's, shared with other specialisations and threads: never written */
     }
     for (int i = 0; i < from->n_nodes; i++) {
         const struct mien_node *n = &from->node[i];

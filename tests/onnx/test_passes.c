@@ -505,6 +505,32 @@ static void nearest_resize_takes_its_canonical_form(void **state)
         }
 }
 
+/* A fold that only shapes make possible must not write into the parent's weights: the second specialisation starts from them. */
+static void specialising_leaves_the_parent_alone(void **state)
+{
+    (void)state;
+    struct onnx_build *b = onnx_build_new(13);
+    onnx_build_input(b, "x", ONNX_FLOAT, DIMS(-1, 3, 6, 6));
+    add_conv(b, "x", "c", "1", 4, 3, 3, 1);
+    add_batchnorm(b, "c", "n", "1", 4);
+    onnx_build_node(b, "Transpose", "n", "t");
+    onnx_build_ints(b, "perm", DIMS(0, 2, 3, 1));
+    onnx_build_node(b, "Transpose", "t", "u");
+    onnx_build_ints(b, "perm", DIMS(0, 3, 1, 2));
+    onnx_build_scalar(b, "two", 2);
+    onnx_build_node(b, "Mul", "u two", "y");
+    onnx_build_output(b, "y");
+    struct model m;
+    MUST_OPEN(&m, b, 1);
+    assert_int_equal(m.graph->n_nodes, 1);
+    struct mien_graph *again;
+    struct mien_shape s = {.rank = 4, .dim = {1, 3, 6, 6}};
+    assert_int_equal(mien_graph_specialize(m.parsed, &s, 1, &again, &m.e), MIEN_OK);
+    assert_true(model_equivalent(&m, 1)); /* both graphs point to the same weights: either would show it */
+    mien_graph_free(&again);
+    model_free(&m);
+}
+
 static uint32_t seed;
 static int64_t dice(int64_t n)
 {
@@ -602,6 +628,7 @@ int main(void)
         cmocka_unit_test(spatial_means_are_global_pools),
         cmocka_unit_test(old_softmax_flattens),
         cmocka_unit_test(nearest_resize_takes_its_canonical_form),
+        cmocka_unit_test(specialising_leaves_the_parent_alone),
         cmocka_unit_test(random_nets_keep_their_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
