@@ -13,7 +13,7 @@ static const struct mien_verb VERB[] = {
     {"detect", "IMAGE... [options]", "Finds the faces of photos. Exit status 0 when every photo shows one, 1 when one shows none.",
      "mien detect --json photo.jpg", mien_verb_detect},
     {"analyze", "IMAGE... [options]", "Finds faces and says what is asked for: pose, eyes, quality, expression, age, liveness, ...",
-     "mien analyze --want pose,quality,spoof photo.jpg", mien_verb_analyze},
+     "mien analyze --want pose,quality,expression photo.jpg", mien_verb_analyze},
     {"embed", "IMAGE [options]", "Prints the embedding of the best face.", "mien embed --json photo.jpg", mien_verb_embed},
     {"compare", "A B [options]", "Are two photos of the same person? Exit status 0 yes, 1 no.", "mien compare --threshold 0.3 a.jpg b.jpg",
      mien_verb_compare},
