@@ -261,6 +261,55 @@ static void pixels_and_jpeg_agree(void **state)
     test_pack_close(&p);
 }
 
+/* Blocks of 4 x 4 pixels averaged. */
+static struct mien_image quarter(const struct mien_image *im)
+{
+    struct mien_image out;
+    struct mien_err e = {0};
+    TEST_TRY(mien_image_alloc(im->width / 4, im->height / 4, &out, &e), e);
+    for (int y = 0; y < out.height; y++)
+        for (int x = 0; x < 3 * out.width; x++) {
+            int sum = 0;
+            for (int k = 0; k < 16; k++) sum += im->px[(size_t)(4 * y + k / 4) * im->stride + 3 * (size_t)(4 * (x / 3) + k % 4) + (size_t)(x % 3)];
+            out.px[(size_t)y * out.stride + (size_t)x] = (uint8_t)(sum / 16);
+        }
+    return out;
+}
+
+/* Depth must be brought to photo pixels like x and y, or the angles would change with the size of the photo. */
+static void a_smaller_photo_gives_the_same_pose_and_shape(void **state)
+{
+    (void)state;
+    char path[4096], name[64];
+    test_data(path, "deepface_pairs/images/img1.jpg");
+    struct test_pack p = test_pack_open(MIEN_PRECISION_F32);
+    test_need_role(&p, MIEN_ROLE_LANDMARKS);
+    const int pick[4] = {1, 3, 4, 7}; /* faces of about 600 pixels */
+    double sum[3] = {0}, depth = 0.0;
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "images/img%d.jpg", pick[i]);
+        struct test_photo t = test_photo_pixels("deepface_pairs", name, 0.0f, false), q = {0};
+        q.pixels = quarter(&t.pixels);
+        struct mien_err e = {0};
+        TEST_TRY(mien_photo_from_pixels(&q.pixels, &q.photo, &e), e);
+        struct mien_faces a = analyze(&p, &t, MIEN_WANT_POSE, NULL), b = analyze(&p, &q, MIEN_WANT_POSE, NULL);
+        assert_true(a.count >= 1 && b.count >= 1);
+        const struct mien_face *f = &a.face[0], *g = &b.face[0];
+        sum[0] += fabs((double)f->yaw - g->yaw);
+        sum[1] += fabs((double)f->pitch - g->pitch);
+        sum[2] += fabs((double)f->roll - g->roll);
+        /* nose tip to ears in depth: four times as many pixels in the larger photo */
+        depth += (double)(f->mesh[3 * 454 + 2] - f->mesh[3 * 1 + 2]) / (double)(g->mesh[3 * 454 + 2] - g->mesh[3 * 1 + 2]);
+        test_photo_close(&t);
+        test_photo_close(&q);
+    }
+    printf("4 photos at a quarter of their size: yaw %.2f, pitch %.2f, roll %.2f degrees apart;", sum[0] / 4, sum[1] / 4, sum[2] / 4);
+    printf(" depth ratio %.2f\n", depth / 4);
+    assert_true(sum[0] / 4 < 1.5 && sum[1] / 4 < 2.0 && sum[2] / 4 < 1.0);
+    assert_true(depth / 4 > 3.6 && depth / 4 < 4.4);
+    test_pack_close(&p);
+}
+
 static void settings_choose_the_faces(void **state)
 {
     (void)state;
@@ -329,6 +378,7 @@ int main(void)
         cmocka_unit_test(wants_are_closed_over_what_they_need), cmocka_unit_test(the_best_face), cmocka_unit_test(scores_become_probabilities),
         cmocka_unit_test(a_missing_model_is_named), cmocka_unit_test(one_want_at_a_time_equals_all_at_once),
         cmocka_unit_test(exif_orientations_give_the_same_face), cmocka_unit_test(mirroring_flips_yaw_and_roll),
-        cmocka_unit_test(pixels_and_jpeg_agree), cmocka_unit_test(settings_choose_the_faces), cmocka_unit_test(time_of_each_want)};
+        cmocka_unit_test(pixels_and_jpeg_agree), cmocka_unit_test(a_smaller_photo_gives_the_same_pose_and_shape),
+        cmocka_unit_test(settings_choose_the_faces), cmocka_unit_test(time_of_each_want)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,19 @@ static void print_tally(const char *what, const struct tally *t)
     printf("\n");
 }
 
+static float weighted_mean(const struct test_pack *p, enum mien_role role, const float *score, int n)
+{
+    float sum = 0.0f, weights = 0.0f;
+    for (int i = 0; i < n; i++) {
+        const struct mien_model *m = mien_models_role(p->models, role, i);
+        assert_non_null(m);
+        sum += m->weight * score[i];
+        weights += m->weight;
+    }
+    assert_null(mien_models_role(p->models, role, n));
+    return sum / weights;
+}
+
 static void verdicts_per_attack(void **state)
 {
     (void)state;
@@ -54,6 +67,7 @@ static void verdicts_per_attack(void **state)
             for (int m = 0; m < f->n_live; m++) printf("%s%.2f", m > 0 ? " " : "", (double)f->live_each[m]);
             printf(")\n");
             k->right += ok;
+            assert_true(fabsf(f->live - weighted_mean(&p, MIEN_ROLE_SPOOF, f->live_each, f->n_live)) < 1e-5f);
             if (sure) {
                 right += ok;
                 *(live ? &live_sum : &spoof_sum) += f->live;
