@@ -38,8 +38,9 @@ else
   CFLAGS_ALL += -D_FORTIFY_SOURCE=2
 endif
 
-# Kernels carry their instruction set in the file name.
-ISA_avx2 := -mavx2 -mfma -mf16c
+# Kernels carry their instruction set in the file name. They read no untrusted lengths into their fixed arrays, and the stack protector
+# would keep those arrays out of registers (a quarter of the speed).
+ISA_avx2 := -fno-stack-protector -mavx2 -mfma -mf16c
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
 isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1))))))

@@ -90,13 +90,15 @@ void mien_wino_run(const struct mien_wino_shape *s, int m, const struct mien_win
     else mien_wino_run_generic(s, m, a, block);
 }
 
-/* Measured by bench/conv.c (make bench-conv) against oneDNN's direct convolution on one core: F(4x4) wins from about 12x12 outputs and 16 channels on, in
- * float32 everywhere and in bfloat16 where there is no matrix unit (AMX makes the products so cheap that the transforms would dominate).
- * F(2x2) never wins over both: it is kept for accuracy comparisons and for pictures where F(4x4) would waste half of its tiles. */
+/* Measured by `make bench-conv` against oneDNN's direct convolution on one Zen 4 core: in float32 F(4x4) wins from 12 input channels and 8x8
+ * outputs on, in bfloat16 from 24 channels on where there is no matrix unit (AMX makes products so cheap that the transforms would
+ * dominate). Below 8x8 its 36/9 larger weights would have to come from memory for a handful of tiles. F(2x2) never wins over both; it is
+ * kept because its rounding is that of the direct form. */
 int mien_wino_choose(const struct mien_wino_shape *s)
 {
     const unsigned cpu = mien_cpu_flags();
-    if (s->ic < 16 || s->oc < 16 || s->oh < 10 || s->ow < 10) return 0;
+    const int least = s->bf16 ? 24 : cpu & MIEN_CPU_AVX512 ? 12 : 32; /* AVX2 has half of the multipliers and less to hide the transforms behind */
+    if (s->ic < least || s->oh < 8 || s->ow < 8) return 0;
     if (s->pad_top < 0 || s->pad_left < 0 || s->pad_top > 2 || s->pad_left > 2) return 0;
     if (s->bf16) return (cpu & MIEN_CPU_AVX512_BF16) && !(cpu & MIEN_CPU_AMX_BF16) ? 4 : 0;
     return cpu & (MIEN_CPU_AVX2 | MIEN_CPU_AVX512) ? 4 : 0;
