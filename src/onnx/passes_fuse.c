@@ -288,6 +288,18 @@ static bool act_host(const struct mien_edit *ed, int t)
     return op == MIEN_OP_CONV || op == MIEN_OP_CONV_TRANSPOSE || op == MIEN_OP_GEMM || op == MIEN_OP_MATMUL || op == MIEN_OP_ADD;
 }
 
+/* An addition takes a slope per channel only when nothing is broadcast and its operands lie as the engine lays out pictures. */
+static bool add_takes_slopes(const struct mien_edit *ed, const struct mien_node *add)
+{
+    const struct mien_graph *g = ed->g;
+    for (int k = 0; k < 2; k++) {
+        int t = add->in[k];
+        if (mien_is_const(g, t) || shape(g, t)->rank != 4 || !same_shape(shape(g, t), shape(g, add->out[0]))) return false;
+        if (mien_edit_from(ed, t, MIEN_OP_TRANSPOSE) >= 0 || mien_edit_from(ed, t, MIEN_OP_RESHAPE) >= 0) return false;
+    }
+    return true;
+}
+
 /* PRelu whose slope is one number or one a channel. */
 static bool prelu_act(struct mien_edit *ed, const struct mien_node *n, struct mien_act *act)
 {
@@ -296,6 +308,8 @@ static bool prelu_act(struct mien_edit *ed, const struct mien_node *n, struct mi
     const struct mien_shape *x = shape(g, n->in[0]);
     int64_t count = mien_channel_vector(g, n->in[1], x->rank);
     if (count != 1 && (x->rank < 2 || count != x->dim[1])) return false;
+    int add = mien_edit_from(ed, n->in[0], MIEN_OP_ADD);
+    if (add >= 0 && !add_takes_slopes(ed, &ed->g->node[add])) return false;
     *act = (struct mien_act){.kind = MIEN_ACT_PRELU, .slope = n->in[1]};
     return true;
 }

@@ -505,6 +505,23 @@ static void nearest_resize_takes_its_canonical_form(void **state)
         }
 }
 
+static void prelu_fuses_with_whole_additions_only(void **state)
+{
+    (void)state;
+    for (int broadcast = 0; broadcast < 2; broadcast++) {
+        struct onnx_build *b = image_model(4, 6, 6);
+        onnx_build_random(b, "slope", DIMS(4, 1, 1), 0, 1, 3);
+        onnx_build_node(b, broadcast ? "GlobalAveragePool" : "Abs", "x", "p");
+        onnx_build_node(b, "Add", "x p", "s");
+        onnx_build_node(b, "PRelu", "s slope", "y");
+        onnx_build_output(b, "y");
+        struct model m;
+        MUST_OPEN(&m, b, 1);
+        assert_int_equal(count_op(m.graph, MIEN_OP_PRELU), broadcast);
+        model_free(&m);
+    }
+}
+
 /* A fold that only shapes make possible must not write into the parent's weights: the second specialisation starts from them. */
 static void specialising_leaves_the_parent_alone(void **state)
 {
@@ -628,6 +645,7 @@ int main(void)
         cmocka_unit_test(spatial_means_are_global_pools),
         cmocka_unit_test(old_softmax_flattens),
         cmocka_unit_test(nearest_resize_takes_its_canonical_form),
+        cmocka_unit_test(prelu_fuses_with_whole_additions_only),
         cmocka_unit_test(specialising_leaves_the_parent_alone),
         cmocka_unit_test(random_nets_keep_their_values),
     };
