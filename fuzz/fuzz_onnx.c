@@ -1,5 +1,6 @@
 /* Parse, then specialise with small shapes for whatever the file leaves open. Anything may be refused; nothing may crash,
- * leak, or take more memory than a few times the limit of the input. */
+ * leak, or take more memory than a few times the limit of the input. The seeds in corpus/onnx were written with
+ * tests/support/onnx_build: random weights, no real network. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
