@@ -71,14 +71,18 @@ static void store_part(ELEM *p, vec v, int n)
 }
 #endif
 
+/* The loops over a tile are short and of fixed length; rolled, their arrays would live in memory: twice the time of a whole network (gcc at -O2
+ * unrolls only what makes the code smaller). */
+#define UNROLL _Pragma("GCC unroll 16")
+
 /* Input transform of one tile whose top-left input pixel is (y0, x0): V[p][row][channel]. */
 static inline __attribute__((always_inline)) void tile_in(const struct mien_wino_shape *s, const int m, const ELEM *image, int y0, int x0,
                                                           ELEM *v, size_t plane)
 {
     const int t = m + 2, padded = mien_wino_pad(s->ic);
     const ELEM *at[36];
-    for (int i = 0; i < t; i++)
-        for (int j = 0; j < t; j++) {
+    UNROLL for (int i = 0; i < t; i++)
+        UNROLL for (int j = 0; j < t; j++) {
             const int y = y0 + i, x = x0 + j;
             const bool inside = y >= 0 && y < s->h && x >= 0 && x < s->w;
             at[i * t + j] = inside ? image + ((size_t)y * (size_t)s->w + (size_t)x) * (size_t)s->ic : NULL;
@@ -86,21 +90,21 @@ static inline __attribute__((always_inline)) void tile_in(const struct mien_wino
     for (int c = 0; c < padded; c += VL) {
         const int left = s->ic - c;
         vec half[36]; /* half[j * t + i]: column j after the vertical transform */
-        for (int j = 0; j < t; j++) {
+        UNROLL for (int j = 0; j < t; j++) {
             vec d[6];
-            for (int i = 0; i < t; i++) {
+            UNROLL for (int i = 0; i < t; i++) {
                 const ELEM *p = at[i * t + j];
                 d[i] = p == NULL || left <= 0 ? splat(0) : left >= VL ? LOAD(p + c) : LOAD_PART(p + c, left);
             }
             if (m == 4) input_4(d, half + j * t);
             else input_2(d, half + j * t);
         }
-        for (int i = 0; i < t; i++) {
+        UNROLL for (int i = 0; i < t; i++) {
             vec d[6], r[6];
-            for (int j = 0; j < t; j++) d[j] = half[j * t + i];
+            UNROLL for (int j = 0; j < t; j++) d[j] = half[j * t + i];
             if (m == 4) input_4(d, r);
             else input_2(d, r);
-            for (int j = 0; j < t; j++) STORE(v + (size_t)(i * t + j) * plane + (size_t)c, r[j]);
+            UNROLL for (int j = 0; j < t; j++) STORE(v + (size_t)(i * t + j) * plane + (size_t)c, r[j]);
         }
     }
 }
@@ -115,18 +119,20 @@ static inline __attribute__((always_inline)) void tile_out(const struct mien_win
         const int left = s->oc - c;
         const vec bias = *(const vec *)(bias_slope + c), slope = *(const vec *)(bias_slope + mien_wino_pad(s->oc) + c);
         vec half[24]; /* half[i * t + j]: m rows after the vertical transform */
-        for (int j = 0; j < t; j++) {
+        UNROLL for (int j = 0; j < t; j++) {
             vec d[6], y[4];
-            for (int i = 0; i < t; i++) d[i] = *(const vec *)(products + (size_t)(i * t + j) * plane + (size_t)c);
+            UNROLL for (int i = 0; i < t; i++) d[i] = *(const vec *)(products + (size_t)(i * t + j) * plane + (size_t)c);
             if (m == 4) output_4(d, y);
             else output_2(d, y);
-            for (int i = 0; i < m; i++) half[i * t + j] = y[i];
+            UNROLL for (int i = 0; i < m; i++) half[i * t + j] = y[i];
         }
-        for (int i = 0; i < m && y0 + i < s->oh; i++) {
+        UNROLL for (int i = 0; i < m; i++) {
+            if (y0 + i >= s->oh) break;
             vec y[4];
             if (m == 4) output_4(half + i * t, y);
             else output_2(half + i * t, y);
-            for (int j = 0; j < m && x0 + j < s->ow; j++) {
+            UNROLL for (int j = 0; j < m; j++) {
+                if (x0 + j >= s->ow) break;
                 const size_t at = ((image * (size_t)s->oh + (size_t)(y0 + i)) * (size_t)s->ow + (size_t)(x0 + j)) * (size_t)s->oc + (size_t)c;
                 vec r = y[j] + bias;
                 if (a->residual != NULL) {
@@ -146,7 +152,6 @@ static inline __attribute__((always_inline)) void tile_out(const struct mien_win
 
 /* products[row][column..] = V[row][k] * U[k][column..] for `rows` rows and 32 (or 16) columns; U is packed [k][columns]
  * (bfloat16: [k/2][columns][2]). */
-#define UNROLL _Pragma("GCC unroll 16")
 #define MICRO(NAME, R, COLUMNS)                                                                                    \
     static void NAME(const ELEM *v, size_t v_stride, const ELEM *u, int k_count, float *out, size_t out_stride)    \
     {                                                                                                              \
