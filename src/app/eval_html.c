@@ -69,8 +69,10 @@ static void curve(struct mien_buf *b, const struct mien_score_counts *c)
     for (int i = MIEN_EVAL_BINS - 1; i >= 0; i--) {
         impostor += c->impostor[i];
         genuine += c->genuine[i];
-        if ((c->impostor[i] == 0 && c->genuine[i] == 0) || impostor == 0) continue;
-        double x = x_of((double)impostor / (double)c->n_impostor), y = y_of(1 - (double)genuine / (double)c->n_genuine);
+        const double fmr = (double)impostor / (double)c->n_impostor;
+        if ((c->impostor[i] == 0 && c->genuine[i] == 0) || fmr < X_TICK[0].rate) continue;
+        if (fmr > X_TICK[N_X - 1].rate) break;
+        double x = x_of(fmr), y = y_of(1 - (double)genuine / (double)c->n_genuine);
         if (fabs(x - last_x) < 0.7 && fabs(y - last_y) < 0.7) continue;
         mien_buf_addf(b, "%.1f,%.1f ", x, y);
         last_x = x;
