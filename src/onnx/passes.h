@@ -40,7 +40,7 @@ int64_t mien_channel_vector(const struct mien_graph *g, int id, int rank);
 typedef enum mien_code mien_pass(struct mien_graph *g, struct mien_err *e);
 
 /* Without shapes, at the end of mien_onnx_parse. */
-mien_pass mien_pass_identity, mien_pass_fold_constants, mien_pass_normalize_affine, mien_pass_normalize_gemm;
+mien_pass mien_pass_identity, mien_pass_fold_constants, mien_pass_normalize_affine, mien_pass_normalize_gemm, mien_pass_matmul_gemm;
 mien_pass mien_pass_affine_after, mien_pass_affine_before;
 mien_pass mien_passes_parsed; /* all of them */
 

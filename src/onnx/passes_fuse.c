@@ -34,7 +34,7 @@ static enum mien_code add_bias(struct mien_edit *ed, int i)
         int p = mien_edit_from(ed, g->node[i].in[k], MIEN_OP_GEMM), c = g->node[i].in[1 - k];
         if (p < 0 || !mien_edit_single(ed, g->node[i].in[k]) || !mien_is_const(g, g->node[p].in[1])) continue;
         if (g->node[p].n_in > 2 || g->node[p].act.kind != MIEN_ACT_NONE || g->node[p].residual >= 0) continue;
-        int64_t n = shape(g, g->node[i].in[k])->dim[1];
+        int64_t n = shape(g, g->node[p].in[1])->dim[!g->node[p].attr.trans_b];
         if (mien_channel_vector(g, c, 2) != n) continue;
         int bias = mien_graph_tensor(g, g->tensor[c].name);
         if (bias < 0 || !mien_node_widen(g, p, 3)) return MIEN_NO_MEMORY(ed->e);
@@ -50,17 +50,42 @@ static enum mien_code add_bias(struct mien_edit *ed, int i)
     return MIEN_OK;
 }
 
+/* The tensor is a matrix; before shapes are known, by what makes it. */
+static bool is_matrix(const struct mien_edit *ed, int t)
+{
+    const struct mien_graph *g = ed->g;
+    for (int steps = 0; steps < 16 && t >= 0; steps++) {
+        if (shape(g, t)->rank >= 0) return shape(g, t)->rank == 2;
+        if (ed->producer[t] < 0) return false;
+        const struct mien_node *n = &g->node[ed->producer[t]];
+        if (n->op == MIEN_OP_FLATTEN || n->op == MIEN_OP_GEMM) return true;
+        if (n->op == MIEN_OP_RESHAPE) return n->n_in == 2 && mien_is_const(g, n->in[1]) && mien_shape_count(shape(g, n->in[1])) == 2;
+        if (n->op != MIEN_OP_RELU && n->op != MIEN_OP_LEAKYRELU && n->op != MIEN_OP_BATCHNORM && n->op != MIEN_OP_SIGMOID) return false;
+        t = n->in[0];
+    }
+    return false;
+}
+
+enum mien_code mien_pass_matmul_gemm(struct mien_graph *g, struct mien_err *e)
+{
+    struct mien_edit ed;
+    enum mien_code code = mien_edit_begin(&ed, g, e);
+    for (int i = 0; code == MIEN_OK && i < g->n_nodes; i++) {
+        struct mien_node *n = &g->node[i];
+        if (n->op != MIEN_OP_MATMUL || n->n_in != 2 || !mien_is_const(g, n->in[1]) || shape(g, n->in[1])->rank != 2 || !is_matrix(&ed, n->in[0])) continue;
+        n->op = MIEN_OP_GEMM;
+        n->attr = (struct mien_attrs){.alpha = 1, .beta = 1};
+    }
+    return mien_edit_end(&ed, code);
+}
+
 enum mien_code mien_pass_matmul_bias(struct mien_graph *g, struct mien_err *e)
 {
     struct mien_edit ed;
     enum mien_code code = mien_edit_begin(&ed, g, e);
     for (int i = 0; code == MIEN_OK && i < g->n_nodes; i++) {
         mien_edit_resolve(&ed, i);
-        struct mien_node *n = &g->node[i];
-        if (n->op == MIEN_OP_ADD) code = add_bias(&ed, i);
-        if (n->op != MIEN_OP_MATMUL || shape(g, n->in[0])->rank != 2 || !mien_is_const(g, n->in[1]) || shape(g, n->in[1])->rank != 2) continue;
-        n->op = MIEN_OP_GEMM;
-        n->attr = (struct mien_attrs){.alpha = 1, .beta = 1};
+        if (g->node[i].op == MIEN_OP_ADD) code = add_bias(&ed, i);
     }
     return mien_edit_end(&ed, code);
 }

@@ -190,22 +190,15 @@ static bool weights_of(const struct mien_graph *g, const struct mien_node *n, st
     return n->n_in < 3 || n->in[2] < 0 || count_of(g, n->in[2]) == (size_t)w->outs;
 }
 
-/* Which output and input channel element e of the weight tensor joins. */
-static void channels_of(const struct weights *w, int64_t e, int64_t *out, int64_t *in)
+/* The weight tensor is [slow][fast][taps]: which channel is which depends on the operator, and in a grouped convolution the
+ * fast one counts within the group of the slow one. */
+struct order { int64_t slow, fast; bool out_is_slow; };
+
+static struct order order_of(const struct weights *w)
 {
-    if (w->op == MIEN_OP_GEMM) {
-        *out = w->trans_b ? e / w->ins : e % w->outs;
-        *in = w->trans_b ? e % w->ins : e / w->outs;
-        return;
-    }
-    int64_t pair = e / w->taps, ins = w->ins / w->groups, outs = w->outs / w->groups;
-    if (w->op == MIEN_OP_CONV) {
-        *out = pair / ins;
-        *in = *out / outs * ins + pair % ins;
-    } else {
-        *in = pair / outs;
-        *out = *in / ins * outs + pair % outs;
-    }
+    bool out_is_slow = w->op == MIEN_OP_CONV || (w->op == MIEN_OP_GEMM && w->trans_b);
+    int64_t outs = w->outs, ins = w->ins;
+    return (struct order){.slow = out_is_slow ? outs : ins, .fast = (out_is_slow ? ins : outs) / w->groups, .out_is_slow = out_is_slow};
 }
 
 /* The constant input k of node p as memory that may be written: a copy, or itself when a pass made it for this node alone. */
@@ -221,7 +214,7 @@ static float *writable(struct mien_edit *ed, int p, int k, const struct mien_sha
     int made = mien_graph_const_f32(g, id >= 0 ? g->tensor[id].name : "bias", s, &to);
     if (made < 0 || mien_edit_grow(ed) != MIEN_OK) return NULL;
     size_t n = (size_t)mien_shape_count(s);
-    for (size_t i = 0; id >= 0 && i < n; i++) to[i] = mien_load_f32(g->tensor[id].data, i);
+    if (id >= 0 && n > 0) memcpy(to, g->tensor[id].data, n * sizeof *to);
     mien_edit_set_input(ed, p, k, made);
     return to;
 }
@@ -254,10 +247,13 @@ static enum mien_code fold_after(struct mien_edit *ed, int p, const struct weigh
         struct mien_shape s = ed->g->tensor[ed->g->node[p].in[1]].shape;
         float *to = writable(ed, p, 1, &s);
         if (to == NULL) return MIEN_NO_MEMORY(ed->e);
-        int64_t n = mien_shape_count(&s), out, in;
-        for (int64_t k = 0; k < n; k++) {
-            channels_of(w, k, &out, &in);
-            to[k] = (float)((double)to[k] * at(a->scale, a, out));
+        struct order o = order_of(w);
+        for (int64_t i = 0; i < o.slow; i++) {
+            int64_t first = i / (o.slow / w->groups) * o.fast;
+            for (int64_t j = 0; j < o.fast; j++) {
+                double scale = at(a->scale, a, o.out_is_slow ? i : first + j);
+                for (int64_t k = 0; k < w->taps; k++, to++) *to = (float)((double)*to * scale);
+            }
         }
     }
     if (ed->g->node[p].n_in < 3 && all(a, a->shift, 0)) return MIEN_OK;
@@ -272,16 +268,26 @@ static enum mien_code fold_before(struct mien_edit *ed, int p, const struct weig
 {
     struct mien_shape s = ed->g->tensor[ed->g->node[p].in[1]].shape;
     float *to = writable(ed, p, 1, &s);
-    double *sum = calloc((size_t)w->outs, sizeof *sum);
+    double *sum = calloc((size_t)(w->outs + 2 * w->ins), sizeof *sum);
     if (to == NULL || sum == NULL) {
         free(sum);
         return MIEN_NO_MEMORY(ed->e);
     }
-    int64_t n = mien_shape_count(&s), out, in;
-    for (int64_t k = 0; k < n; k++) {
-        channels_of(w, k, &out, &in);
-        sum[out] += (double)to[k] * at(a->shift, a, in / spread);
-        to[k] = (float)((double)to[k] * at(a->scale, a, in / spread));
+    double *scale = sum + w->outs, *shift = scale + w->ins;
+    for (int64_t k = 0; k < w->ins; k++) {
+        scale[k] = at(a->scale, a, k / spread);
+        shift[k] = at(a->shift, a, k / spread);
+    }
+    struct order o = order_of(w);
+    for (int64_t i = 0; i < o.slow; i++) {
+        int64_t first = i / (o.slow / w->groups) * o.fast;
+        for (int64_t j = 0; j < o.fast; j++) {
+            int64_t out = o.out_is_slow ? i : first + j, in = o.out_is_slow ? first + j : i;
+            for (int64_t k = 0; k < w->taps; k++, to++) {
+                sum[out] += (double)*to * shift[in];
+                *to = (float)((double)*to * scale[in]);
+            }
+        }
     }
     float *bias = all(a, a->shift, 0) ? NULL : bias_of(ed, p, w);
     for (int64_t k = 0; bias != NULL && k < w->outs; k++) bias[k] = (float)((double)bias[k] + sum[k]);

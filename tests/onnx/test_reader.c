@@ -216,6 +216,22 @@ static void what_is_not_supported_is_named(void **state)
     assert_int_equal(open_code(b, "BatchNormalization"), MIEN_E_ONNX_UNSUPPORTED);
 }
 
+static void unread_second_outputs_do_no_harm(void **state)
+{
+    (void)state;
+    struct onnx_build *b = base(13);
+    onnx_build_node(b, "MaxPool", "x", "p i");
+    onnx_build_ints(b, "kernel_shape", DIMS(2, 2));
+    onnx_build_node(b, "Dropout", "p", "y mask");
+    onnx_build_output(b, "y");
+    assert_int_equal(open_code(b, NULL), MIEN_OK);
+    b = base(13);
+    onnx_build_node(b, "Dropout", "x", "y mask");
+    onnx_build_output(b, "y");
+    onnx_build_output(b, "mask");
+    assert_int_equal(open_code(b, "mask"), MIEN_E_ONNX_UNSUPPORTED);
+}
+
 static void inconsistent_graphs_are_refused(void **state)
 {
     (void)state;
@@ -445,6 +461,7 @@ int main(void)
         cmocka_unit_test(initializers_listed_as_inputs_are_not_inputs),
         cmocka_unit_test(nodes_in_any_order_are_sorted),
         cmocka_unit_test(what_is_not_supported_is_named),
+        cmocka_unit_test(unread_second_outputs_do_no_harm),
         cmocka_unit_test(inconsistent_graphs_are_refused),
         cmocka_unit_test(dimensions_must_fit_the_bytes),
         cmocka_unit_test(attributes_out_of_range_are_refused),
