@@ -36,14 +36,11 @@ int mien_dnn_threads(int n)
     return former;
 }
 
-static bool has(dnnl_cpu_isa_t want)
+bool mien_dnn_has_bf16(void)
 {
-    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
-    return (isa & (unsigned)want) == (unsigned)want;
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(), want = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
+    return (isa & want) == want;
 }
-
-bool mien_dnn_has_bf16(void) { return has(dnnl_cpu_isa_avx512_core_bf16); }
-bool mien_dnn_has_avx512(void) { return has(dnnl_cpu_isa_avx512_core); }
 
 struct mien_dnn_stream { dnnl_stream_t stream; };
 

@@ -75,7 +75,6 @@ const char *mien_dnn_impl(const struct mien_dnn *d);
 size_t mien_dnn_scratch_bytes(const struct mien_dnn *d);
 /* Has bfloat16 arithmetic that oneDNN may use (its own ISA limit counts). */
 bool mien_dnn_has_bf16(void);
-bool mien_dnn_has_avx512(void); /* its direct convolution is then hard to beat */
 
 /* Memory objects for one session. Pointers may be changed later by mien_dnn_bind. NULL = no memory. */
 struct mien_dnn_call *mien_dnn_call_new(const struct mien_dnn *d);

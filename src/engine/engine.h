@@ -83,7 +83,7 @@ struct mien_exec_info {
 struct mien_exec_info mien_exec_info(const struct mien_exec *x);
 /* One line a step: index, operator, node name, output shape, data type, implementation string. */
 void mien_exec_print(const struct mien_exec *x, FILE *to);
-/* Runs the plan `repeats` times and gives the least time of each step; `ms` has room for mien_exec_info().steps. */
+/* Runs the plan `repeats` times and gives the least processor time of each step in milliseconds; `ms` has room for mien_exec_info().steps. */
 enum mien_code mien_exec_time_steps(struct mien_exec *x, int repeats, double *ms, struct mien_err *e) MIEN_MUST_CHECK;
 const char *mien_exec_step_impl(const struct mien_exec *x, int step, const char **node_name);
 

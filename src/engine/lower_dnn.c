@@ -147,7 +147,6 @@ static enum mien_code conv_wino(struct mien_lower *l, struct conv *c, bool *done
     *w = probe;
     w->m = mien_wino_choose(&w->shape);
     if (w->m == 0) return MIEN_OK;
-    if (mien_dnn_has_avx512() && (d->src == MIEN_BF16 ? d->ic < 48 || d->oc < 48 : d->ic < 32 && d->oc < 32)) return MIEN_OK; /* measured: the direct form wins */
     const size_t n = (size_t)(d->oc * d->ic) * 9;
     struct wino_pack pack = {w, d->weights};
     const int64_t key[] = {w->m, d->oc, d->ic, w->shape.bf16};
@@ -291,6 +290,7 @@ enum mien_code mien_lower_conv(struct mien_lower *l, const struct mien_node *n)
     struct mien_merge merge;
     int64_t stride[MIEN_MAX_RANK];
     mien_merge_find(l, n, &merge);
+    if (!mien_merge_same_act(&merge)) c.act.kind = MIEN_ACT_NONE;
     shape.dim[1] = 0;
     for (int i = 0; i < merge.count; i++) shape.dim[1] += l->g->tensor[merge.node[i]->out[0]].shape.dim[1];
     if (merge.whole != MIEN_NO_VALUE) c.in = merge.whole;

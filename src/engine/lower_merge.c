@@ -4,7 +4,7 @@
  * (transposition, reshape) pick up by a strided copy; where something else reads them, nothing is merged. */
 #include <string.h>
 
-#include "engine/plan.h"
+#include "engine/steps.h"
 
 enum { MAX_CHANNELS = 64 };
 
@@ -40,7 +40,7 @@ static bool alike(const struct mien_lower *l, const struct mien_node *a, const s
     const struct mien_attrs *x = &a->attr, *y = &b->attr;
     const struct mien_shape *v = &l->g->tensor[a->in[1]].shape, *w = &l->g->tensor[b->in[1]].shape;
     return v->dim[2] == w->dim[2] && v->dim[3] == w->dim[3] && memcmp(x->stride, y->stride, sizeof x->stride) == 0 && memcmp(x->pad, y->pad, sizeof x->pad) == 0 &&
-           memcmp(x->dilation, y->dilation, sizeof x->dilation) == 0 && memcmp(&a->act, &b->act, sizeof a->act) == 0 &&
+           memcmp(x->dilation, y->dilation, sizeof x->dilation) == 0 &&
            l->wants_f32[a->out[0]] == l->wants_f32[b->out[0]];
 }
 
@@ -88,21 +88,44 @@ void mien_merge_find(struct mien_lower *l, const struct mien_node *n, struct mie
     }
 }
 
+static bool same_act(const struct mien_act *a, const struct mien_act *b)
+{
+    return a->kind == b->kind && !(a->a < b->a || a->a > b->a) && !(a->b < b->b || a->b > b->b);
+}
+
+bool mien_merge_same_act(const struct mien_merge *m)
+{
+    for (int i = 1; i < m->count; i++)
+        if (!same_act(&m->node[0]->act, &m->node[i]->act)) return false;
+    return true;
+}
+
 enum mien_code mien_merge_bind(struct mien_lower *l, const struct mien_merge *m, int out)
 {
     if (m->count == 1 && m->whole == MIEN_NO_VALUE) {
         mien_lower_bind(l, m->node[0]->out[0], out);
         return MIEN_OK;
     }
+    const bool acted = mien_merge_same_act(m);
     int64_t at = 0;
     for (int i = 0; i < m->count; i++) {
-        const int tensor = m->node[i]->out[0];
+        const struct mien_node *n = m->node[i];
+        const struct mien_shape *shape = &l->g->tensor[n->out[0]].shape;
         int part;
-        MIEN_TRY(mien_lower_view(l, out, &l->g->tensor[tensor].shape, l->p->value[out].stride, at, &part));
-        mien_lower_bind(l, tensor, part);
-        l->done[m->node[i] - l->g->node] = 1;
-        l->whole[tensor] = out;
-        at += channels(l, m->node[i]);
+        MIEN_TRY(mien_lower_view(l, out, shape, l->p->value[out].stride, at, &part));
+        l->whole[n->out[0]] = out;
+        if (!acted && n->act.kind != MIEN_ACT_NONE) { /* its own activation needs memory of its own */
+            const int slice = part;
+            int64_t stride[MIEN_MAX_RANK];
+            mien_stride_nhwc(shape, stride);
+            MIEN_TRY(mien_lower_new(l, shape, stride, l->p->value[out].type, &part));
+            MIEN_TRY(mien_lower_copy(l, slice, part));
+            MIEN_TRY(mien_step_act(l, part, &n->act, NULL));
+            l->whole[n->out[0]] = MIEN_NO_VALUE;
+        }
+        mien_lower_bind(l, n->out[0], part);
+        l->done[n - l->g->node] = 1;
+        at += channels(l, n);
     }
     return MIEN_OK;
 }

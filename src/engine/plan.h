@@ -123,7 +123,9 @@ struct mien_lower {
 enum { MIEN_MERGE_MAX = 8 };
 struct mien_merge { int count, whole; const struct mien_node *node[MIEN_MERGE_MAX]; };
 void mien_merge_find(struct mien_lower *l, const struct mien_node *n, struct mien_merge *m);
-/* Binds the outputs to their channels of value `out`. */
+/* All have the activation of node[0], which the convolution may then apply. */
+bool mien_merge_same_act(const struct mien_merge *m);
+/* Binds the outputs to their channels of value `out`; applies the activations when they differ. */
 enum mien_code mien_merge_bind(struct mien_lower *l, const struct mien_merge *m, int out) MIEN_MUST_CHECK;
 
 #define MIEN_LOWER_FAIL(l, ...) mien_lower_fail((l), __FILE__, __LINE__, __VA_ARGS__)
