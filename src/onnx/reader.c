@@ -52,15 +52,20 @@ static bool grow_names(struct name_table *t)
     return true;
 }
 
-/* Text for messages and outputs: at most MAX_NAME bytes, control bytes as '?'. */
+/* Text for messages and outputs: at most MAX_NAME bytes, control bytes as '?'. NULL when out of memory. */
 static const char *text_of(struct mien_graph *g, struct mien_wire w)
 {
     size_t n = mien_wire_len(w) < MAX_NAME ? mien_wire_len(w) : MAX_NAME;
     char *s = mien_arena_strndup(g->own->arena, (const char *)w.p, n);
-    if (s == NULL) return "";
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; s != NULL && i < n; i++)
         if ((unsigned char)s[i] < 32 || s[i] == 127) s[i] = '?';
     return s;
+}
+
+static const char *shown(struct mien_graph *g, struct mien_wire w)
+{
+    const char *s = text_of(g, w);
+    return s != NULL ? s : "?";
 }
 
 /* The tensor of that name, made when new; -1 when out of memory or beyond MIEN_MAX_TENSORS. */
@@ -69,7 +74,8 @@ static int tensor_named(struct reader *r, struct mien_wire name)
     if (!grow_names(&r->names)) return -1;
     struct name_slot *s = slot_of(&r->names, name);
     if (s->key.p == NULL) {
-        int id = mien_graph_tensor(r->g, text_of(r->g, name));
+        const char *text = text_of(r->g, name);
+        int id = text == NULL ? -1 : mien_graph_tensor(r->g, text);
         if (id < 0) return -1;
         *s = (struct name_slot){name, id};
         r->names.used++;
@@ -94,10 +100,18 @@ static bool mark_defined(struct reader *r, int id, bool *already)
 }
 static bool is_defined(const struct reader *r, int id) { return (size_t)id < r->defined_cap && r->defined[id]; }
 
+/* Why a node or a tensor could not be added. */
+static enum mien_code full(const struct reader *r)
+{
+    MIEN_FAIL_IF(r->g->n_nodes >= MIEN_MAX_NODES, r->e, MIEN_E_LIMIT, "more than %d nodes", MIEN_MAX_NODES);
+    MIEN_FAIL_IF(r->g->n_tensors >= MIEN_MAX_TENSORS, r->e, MIEN_E_LIMIT, "more than %d tensors", MIEN_MAX_TENSORS);
+    return MIEN_NO_MEMORY(r->e);
+}
+
 static enum mien_code define(struct reader *r, int id)
 {
     bool already;
-    if (id < 0 || !mark_defined(r, id, &already)) return MIEN_FAIL(r->e, MIEN_E_NOMEM, "out of memory, or too many tensors");
+    if (id < 0 || !mark_defined(r, id, &already)) return full(r);
     MIEN_FAIL_IF(already, r->e, MIEN_E_ONNX_FORMAT, "tensor %.80s is defined twice", r->g->tensor[id].name);
     return MIEN_OK;
 }
@@ -194,7 +208,7 @@ struct node_proto {
     const char *label; /* for messages */
 };
 
-static enum mien_code scan_node(struct reader *r, struct mien_wire message, struct node_proto *p, struct mien_attr_bag *bag)
+static enum mien_code scan_node(struct reader *r, struct mien_wire message, struct node_proto *p)
 {
     struct mien_field f;
     int got;
@@ -218,10 +232,11 @@ static enum mien_code scan_node(struct reader *r, struct mien_wire message, stru
     }
     MIEN_FAIL_IF(got < 0, r->e, MIEN_E_ONNX_FORMAT, "malformed node %d", r->g->n_nodes);
     char label[64];
-    snprintf(label, sizeof label, "%.40s_%d", text_of(r->g, p->op), r->g->n_nodes);
+    const char *op = text_of(r->g, p->op);
+    if (op == NULL) return MIEN_NO_MEMORY(r->e);
+    snprintf(label, sizeof label, "%.40s_%d", op, r->g->n_nodes);
     p->label = mien_wire_len(p->name) > 0 ? text_of(r->g, p->name) : mien_arena_strndup(r->g->own->arena, label, strlen(label));
     if (p->label == NULL) return MIEN_NO_MEMORY(r->e);
-    (void)bag;
     return MIEN_OK;
 }
 
@@ -254,7 +269,7 @@ static enum mien_code name_tensors(struct reader *r, const struct node_proto *p,
 {
     for (int i = 0; i < p->n_in; i++) {
         in[i] = mien_wire_len(p->in[i]) == 0 ? MIEN_NO_TENSOR : tensor_named(r, p->in[i]);
-        if (in[i] < 0 && mien_wire_len(p->in[i]) > 0) return MIEN_NO_MEMORY(r->e);
+        if (in[i] < 0 && mien_wire_len(p->in[i]) > 0) return full(r);
     }
     for (int i = 0; i < p->n_out; i++) {
         out[i] = MIEN_NO_TENSOR;
@@ -273,7 +288,7 @@ static enum mien_code add_chain(struct reader *r, const char *label, int op, con
         bool last = i >= n_in - 1, single = n_in == 1;
         int node = mien_graph_node(r->g, label, single ? MIEN_OP_IDENTITY : op, single ? 1 : 2, 1);
         int to = last ? out : mien_graph_tensor(r->g, label);
-        if (node < 0 || to < 0) return MIEN_NO_MEMORY(r->e);
+        if (node < 0 || to < 0) return full(r);
         bool already;
         if (!last && !mark_defined(r, to, &already)) return MIEN_NO_MEMORY(r->e);
         struct mien_node *n = &r->g->node[node];
@@ -290,7 +305,7 @@ static enum mien_code add_node(struct reader *r, struct mien_wire message, struc
     while (n_in > 0 && in[n_in - 1] < 0) n_in--;
     while (n_out > 0 && out[n_out - 1] < 0) n_out--;
     int index = mien_graph_node(r->g, p->label, op, n_in, n_out);
-    if (index < 0) return MIEN_FAIL(r->e, MIEN_E_LIMIT, "more than %d nodes, or out of memory", MIEN_MAX_NODES);
+    if (index < 0) return full(r);
     struct mien_node *n = &r->g->node[index];
     memcpy(n->in, in, sizeof *in * (size_t)n_in);
     memcpy(n->out, out, sizeof *out * (size_t)n_out);
@@ -306,7 +321,7 @@ static enum mien_code read_node(struct reader *r, struct mien_wire message)
     struct node_proto p = {0};
     int in[MIEN_MAX_NODE_IN], out[MIEN_MAX_NODE_OUT];
     struct mien_node named = {.op = (enum mien_op)MIEN_OP_REMOVED};
-    MIEN_TRY(scan_node(r, message, &p, NULL));
+    MIEN_TRY(scan_node(r, message, &p));
     named.name = p.label;
     bool default_domain = mien_wire_len(p.domain) == 0 || mien_wire_equals(p.domain, "ai.onnx");
     bool variadic;
@@ -314,8 +329,8 @@ static enum mien_code read_node(struct reader *r, struct mien_wire message)
     bool constant = default_domain && mien_wire_equals(p.op, "Constant");
     bool known = constant || op != MIEN_OP_REMOVED;
     if (!known || !(default_domain || mien_wire_equals(p.domain, "com.microsoft")))
-        return MIEN_FAIL(r->e, MIEN_E_ONNX_UNSUPPORTED, "node %.60s: operator %.30s%s%.60s is not supported", p.label, text_of(r->g, p.domain),
-                         mien_wire_len(p.domain) > 0 ? "." : "", text_of(r->g, p.op));
+        return MIEN_FAIL(r->e, MIEN_E_ONNX_UNSUPPORTED, "node %.60s: operator %.30s%s%.60s is not supported", p.label, shown(r->g, p.domain),
+                         mien_wire_len(p.domain) > 0 ? "." : "", shown(r->g, p.op));
     MIEN_FAIL_IF(p.n_out == 0, r->e, MIEN_E_ONNX_FORMAT, "node %.60s has no outputs", p.label);
     MIEN_TRY(name_tensors(r, &p, in, out));
     if (constant) {
@@ -402,7 +417,7 @@ static enum mien_code read_model(struct reader *r, struct mien_wire model)
     bool seen = false;
     while ((got = mien_wire_next(&model, &f)) > 0) {
         if (f.type != MIEN_WIRE_BYTES) continue;
-        if (f.number == 2) r->g->producer = text_of(r->g, f.bytes);
+        if (f.number == 2 && (r->g->producer = text_of(r->g, f.bytes)) == NULL) return MIEN_NO_MEMORY(r->e);
         if (f.number == 8) MIEN_TRY(read_opset(r->g, f.bytes, r->e));
         MIEN_FAIL_IF(f.number == 25, r->e, MIEN_E_ONNX_UNSUPPORTED, "functions defined by the model are not supported");
         if (f.number != 7) continue;
