@@ -77,6 +77,16 @@ static int simplify(const struct mien_copy *c, struct mien_copy *o)
     return n;
 }
 
+/* Rows that are contiguous on both sides and too short for memcpy to pay: a slice of channels. */
+static void short_rows(const struct mien_copy *c, int axis, const unsigned char *src, unsigned char *dst)
+{
+    const float *s = (const float *)(const void *)src;
+    float *d = (float *)(void *)dst;
+    const int64_t n = c->dim[axis + 1];
+    for (int64_t i = 0; i < c->dim[axis]; i++)
+        for (int64_t k = 0; k < n; k++) d[i * c->dst[axis] + k] = s[i * c->src[axis] + k];
+}
+
 static void recurse(const struct mien_copy *c, int axis, int rank, const unsigned char *src, unsigned char *dst)
 {
     const size_t se = mien_elem_size(c->src_type), de = mien_elem_size(c->dst_type);
@@ -87,6 +97,8 @@ static void recurse(const struct mien_copy *c, int axis, int rank, const unsigne
         else plane(c, src, 0, c->src[axis], dst, 0, c->dst[axis], 1, c->dim[axis]);
     } else if (axis == rank - 2 && !(c->src[axis + 1] == 1 && c->dst[axis + 1] == 1)) {
         plane(c, src, c->src[axis], c->src[axis + 1], dst, c->dst[axis], c->dst[axis + 1], c->dim[axis], c->dim[axis + 1]);
+    } else if (axis == rank - 2 && c->dim[axis + 1] <= 32 && c->src_type == MIEN_F32 && c->dst_type == MIEN_F32) {
+        short_rows(c, axis, src, dst);
     } else {
         for (int64_t i = 0; i < c->dim[axis]; i++)
             recurse(c, axis + 1, rank, src + i * c->src[axis] * (int64_t)se, dst + i * c->dst[axis] * (int64_t)de);

@@ -72,6 +72,7 @@ static void compare(const float *got, const float *want, size_t n, struct result
         gw += g * w;
     }
     const double rel = diff / (peak > 0 ? peak : 1), cosine = gg > 0 && ww > 0 ? gw / sqrt(gg * ww) : 1;
+    if (getenv("MIEN_TEST_VERBOSE") != NULL) print_message("  output of %zu: difference %.2e, largest %.2e\n", n, diff, peak);
     if (!(rel <= r->worst)) r->worst = rel;
     if (cosine < r->cosine) r->cosine = cosine;
 }
