@@ -186,7 +186,8 @@ static void multiply(const ELEM *v, const ELEM *u, float *out, int rows, int ic,
         const bool wide = columns - n >= 32;
         for (int pass = 0, r = 0; pass < passes; pass++) {
             const int count = (rows - r + passes - pass - 1) / (passes - pass);
-            (wide ? micro_32 : micro_16)[count - 1](v + (size_t)r * vs, vs, u, k, out + (size_t)r * os + n, os);
+            micro_fn *const micro = wide ? micro_32[count - 1] : micro_16[count - 1];
+            micro(v + (size_t)r * vs, vs, u, k, out + (size_t)r * os + n, os);
             r += count;
         }
         u += (size_t)k * (wide ? 32 : 16);
