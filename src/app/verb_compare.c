@@ -21,7 +21,7 @@ struct job {
     unsigned wants;
     struct mien_face_settings settings;
     struct side side[2];
-    bool quality;
+    bool quality;    /* compute and report it */
 };
 
 static enum mien_code work(void *context, int worker, size_t item, struct mien_err *e)
@@ -122,13 +122,15 @@ int mien_verb_compare(struct mien_cli *cli, int argc, char **argv)
 {
     struct job j = {.cli = cli};
     struct mien_err e = {0};
+    bool no_quality = false;
     float threshold = -2.0f; /* not given */
     const struct mien_opt opts[] = {
         {"threshold", MIEN_OPT_REAL, &threshold, "T", "the cosine from which on it is a match (default: the model's)", -1, 1},
-        {"quality", MIEN_OPT_FLAG, &j.quality, NULL, "also say how good the photos are (runs the landmark network)", 0, 0}};
+        {"no-quality", MIEN_OPT_FLAG, &no_quality, NULL, "do not say how good the photos are: without the landmark network it is faster", 0, 0}};
     int first;
     int status = mien_cli_parse(cli, argc, argv, opts, 2, 2, 2, &first);
     if (status >= 0) return status;
+    j.quality = !no_quality;
     j.side[0].path = argv[first];
     j.side[1].path = argv[first + 1];
     if (strcmp(argv[first], "-") == 0 && strcmp(argv[first + 1], "-") == 0) return mien_cli_error("only one of the two can be standard input");
