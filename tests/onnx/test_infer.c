@@ -368,7 +368,8 @@ static void constants_fold_to_the_right_values(void **state)
     static const struct { const char *op, *in; int64_t want; } c[] = {
         {"Add", "seven minus3", 4}, {"Sub", "seven minus3", 10}, {"Mul", "seven minus3", -21}, {"Div", "seven minus3", -2}, {"Div", "minus7 two", -3},
         {"Pow", "minus3 two", 9}, {"Min", "seven minus3", -3}, {"Max", "seven minus3", 7}, {"Neg", "seven", -7}, {"Abs", "minus3", 3},
-        {"Where", "true seven two", 7}, {"Add", "largest two", INT64_MIN + 1}, {"ReduceSum", "list", 15}, {"ReduceMax", "list", 7}, {"Size", "list", 4}};
+        {"Where", "true seven two", 7}, {"Add", "largest two", INT64_MIN + 1}, {"ReduceSum", "list", 15}, {"ReduceMax", "list", 7}, {"Size", "list", 4},
+        {"Gather", "list minus3", 3}};
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
         struct onnx_build *b = input(13, DIMS(1));
         struct { const char *name; int64_t v; } k[] = {{"seven", 7}, {"minus3", -3}, {"minus7", -7}, {"two", 2}, {"largest", INT64_MAX}};

@@ -313,6 +313,8 @@ static void intermediate_outputs_keep_their_values(void **state)
     onnx_build_output(b, "copy");
     struct model m;
     MUST_OPEN(&m, b, 1);
+    const char *const name[] = {"c", "d", "y", "same", "copy"};
+    for (int i = 0; i < 5; i++) assert_string_equal(m.graph->tensor[m.graph->output[i]].name, name[i]);
     model_free(&m);
 }
 
@@ -392,6 +394,21 @@ static void swish_and_written_out_hard_activations_are_found(void **state)
     }
 }
 
+static void swish_with_a_third_reader_stays(void **state)
+{
+    (void)state;
+    struct onnx_build *b = image_model(3, 6, 6);
+    add_conv(b, "x", "c", "1", 4, 3, 3, 1);
+    onnx_build_node(b, "Sigmoid", "c", "s");
+    onnx_build_node(b, "Mul", "c s", "m");
+    onnx_build_node(b, "Sub", "m c", "y");
+    onnx_build_output(b, "y");
+    struct model m;
+    MUST_OPEN(&m, b, 1);
+    assert_int_equal(m.graph->node[0].act.kind, MIEN_ACT_NONE);
+    model_free(&m);
+}
+
 static void matmul_with_bias_is_gemm(void **state)
 {
     (void)state;
@@ -463,6 +480,29 @@ static void spatial_means_are_global_pools(void **state)
     MUST_OPEN(&m, b, 1);
     assert_int_equal(count_op(m.graph, MIEN_OP_GLOBALAVGPOOL), 4);
     assert_int_equal(count_op(m.graph, MIEN_OP_REDUCEMEAN) + count_op(m.graph, MIEN_OP_TRANSPOSE), 0);
+    model_free(&m);
+}
+
+/* Reductions that only look like one of the cheap forms. */
+static void other_reductions_stay(void **state)
+{
+    (void)state;
+    struct onnx_build *b = image_model(3, 4, 5);
+    onnx_build_node(b, "Transpose", "x", "t");
+    onnx_build_ints(b, "perm", DIMS(0, 3, 2, 1));
+    onnx_build_node(b, "ReduceMean", "t", "a"); /* leaves width before channels */
+    onnx_build_ints(b, "axes", DIMS(2));
+    onnx_build_int(b, "keepdims", 0);
+    onnx_build_output(b, "a");
+    onnx_build_node(b, "ReduceL2", "x", "c"); /* of one element: its absolute value */
+    onnx_build_ints(b, "axes", DIMS(0));
+    onnx_build_output(b, "c");
+    onnx_build_node(b, "ReduceMean", "x", "d");
+    onnx_build_ints(b, "axes", DIMS(1, 2));
+    onnx_build_output(b, "d");
+    struct model m;
+    MUST_OPEN(&m, b, 1);
+    assert_int_equal(m.graph->n_nodes, 4);
     model_free(&m);
 }
 
@@ -640,9 +680,11 @@ int main(void)
         cmocka_unit_test(residual_addition_fuses_with_its_activation),
         cmocka_unit_test(doubled_and_broadcast_additions_stay),
         cmocka_unit_test(swish_and_written_out_hard_activations_are_found),
+        cmocka_unit_test(swish_with_a_third_reader_stays),
         cmocka_unit_test(matmul_with_bias_is_gemm),
         cmocka_unit_test(transposes_and_reshapes_cancel),
         cmocka_unit_test(spatial_means_are_global_pools),
+        cmocka_unit_test(other_reductions_stay),
         cmocka_unit_test(old_softmax_flattens),
         cmocka_unit_test(nearest_resize_takes_its_canonical_form),
         cmocka_unit_test(prelu_fuses_with_whole_additions_only),
