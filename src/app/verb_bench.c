@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-enum { MAX_RUNS = 2000, LEAST_RUNS = 5, WARM_UP = 2 };
+enum { MAX_RUNS = 2000, LEAST_RUNS = 5, WARM_UP = 2, STEP_RUNS = 20 };
 
 struct times {
     double *ms; /* room for MAX_RUNS; owned */
@@ -127,7 +127,44 @@ static enum mien_code time_net(struct net_run *r, struct mien_err *e)
     return mien_parallel_for(r->job->threads, n, time_thread, r, e);
 }
 
-static void report_net(struct models_job *j, const struct mien_net_source *src, struct net_run *r)
+/* The steps with the least processor time of each, as text or as a member of the JSON object that is open. */
+static enum mien_code report_steps(struct models_job *j, struct mien_exec *x, struct mien_err *e)
+{
+    const int n = mien_exec_info(x).steps;
+    double *ms = calloc((size_t)n + 1, sizeof *ms);
+    struct mien_buf text;
+    mien_buf_init(&text, 1 << 24);
+    enum mien_code code = ms == NULL ? MIEN_FAIL(e, MIEN_E_NOMEM, "out of memory") : mien_exec_time_steps(x, STEP_RUNS, ms, e);
+    if (code == MIEN_OK) code = mien_nets_steps(&text, x, e);
+    if (code == MIEN_OK && j->cli->json) {
+        mien_jw_key(&j->json, "steps");
+        mien_jw_array(&j->json);
+        for (int i = 0; i < n; i++) {
+            const char *node = NULL, *impl = mien_exec_step_impl(x, i, &node);
+            mien_jw_object(&j->json);
+            mien_jw_key(&j->json, "node");
+            mien_jw_string(&j->json, node);
+            mien_jw_key(&j->json, "impl");
+            mien_jw_string(&j->json, impl);
+            mien_jw_key(&j->json, "ms");
+            mien_jw_fixed(&j->json, ms[i], 4);
+            mien_jw_end_object(&j->json);
+        }
+        mien_jw_end_array(&j->json);
+    } else if (code == MIEN_OK) {
+        const char *line = text.data;
+        for (int i = 0; i < n && line != NULL && *line != '\0'; i++) { /* one line a step */
+            size_t len = strcspn(line, "\n");
+            mien_buf_addf(&j->out, "%10.4f ms %.*s\n", ms[i], (int)len, line);
+            line += len + (line[len] == '\n');
+        }
+    }
+    mien_buf_free(&text);
+    free(ms);
+    return code;
+}
+
+static enum mien_code report_net(struct models_job *j, const struct mien_net_source *src, struct net_run *r, struct mien_err *e)
 {
     const struct mien_exec_info info = mien_exec_info(r->exec[0]);
     const char *type = mien_net_type(r->net) == MIEN_BF16 ? "bf16" : "f32";
@@ -135,7 +172,7 @@ static void report_net(struct models_job *j, const struct mien_net_source *src, 
     summarise(r->times, j->threads, &p50, &least);
     if (!j->cli->json) {
         mien_buf_addf(&j->out, "%-28s %-4s %7d %5d %10.3f %10.3f %9.1f\n", src->id, type, j->threads, j->batch, p50, least, (double)info.macs * 1e-6);
-        return;
+        return j->steps ? report_steps(j, r->exec[0], e) : MIEN_OK;
     }
     mien_jw_object(&j->json);
     mien_jw_key(&j->json, "model");
@@ -156,7 +193,9 @@ static void report_net(struct models_job *j, const struct mien_net_source *src, 
     mien_jw_array(&j->json);
     for (int i = 0; i < r->shape[0].rank; i++) mien_jw_integer(&j->json, r->shape[0].dim[i]);
     mien_jw_end_array(&j->json);
+    enum mien_code code = j->steps ? report_steps(j, r->exec[0], e) : MIEN_OK;
     mien_jw_end_object(&j->json);
+    return code;
 }
 
 static enum mien_code run_net(struct models_job *j, const struct mien_net_source *src, struct net_run *r, struct mien_err *e)
@@ -168,9 +207,7 @@ static enum mien_code run_net(struct models_job *j, const struct mien_net_source
     r->times = alloc_times(j->threads);
     MIEN_FAIL_IF(r->session == NULL || r->exec == NULL || r->times == NULL, e, MIEN_E_NOMEM, "out of memory");
     MIEN_TRY(time_net(r, e));
-    report_net(j, src, r);
-    if (j->steps && !j->cli->json) MIEN_TRY(mien_nets_steps(&j->out, r->exec[0], e));
-    return MIEN_OK;
+    return report_net(j, src, r, e);
 }
 
 /* *type: what it ran in. Skipped without a line when the automatic type is float32 and float32 has been measured. */
@@ -222,7 +259,7 @@ int mien_verb_bench_models(struct mien_cli *cli, int argc, char **argv)
         {"batch", MIEN_OPT_INT, &j.batch, "N", "images in one run (default 1)", 1, 256},
         {"shape", MIEN_OPT_TEXT, &j.shape_text, "NxCxHxW", "input shape (default: the model's; 640x640 where it is open)", 0, 0},
         {"seconds", MIEN_OPT_REAL, &j.seconds, "S", "measure for S seconds (default 0.5), at least 5 runs", 0, 3600},
-        {"steps", MIEN_OPT_FLAG, &j.steps, NULL, "also print the steps that are executed", 0, 0}};
+        {"steps", MIEN_OPT_FLAG, &j.steps, NULL, "also print the steps that are executed, with the processor time of each", 0, 0}};
     struct mien_err e = {0};
     int first;
     int status = mien_cli_parse(cli, argc, argv, opts, 7, 0, 0, &first);
