@@ -193,7 +193,8 @@ static bool blazeface(struct decoding *d, int w, int h)
 
 void mien_points_from_box(struct mien_box b, float point[10])
 {
-    static const float mean[10] = {0.31f, 0.40f, 0.69f, 0.40f, 0.50f, 0.60f, 0.35f, 0.78f, 0.65f, 0.78f};
+    /* means of yunet_n's points in face-api's SSD boxes over 108 faces, made symmetric */
+    static const float mean[10] = {0.27f, 0.39f, 0.73f, 0.39f, 0.50f, 0.60f, 0.29f, 0.75f, 0.71f, 0.75f};
     for (int i = 0; i < 10; i += 2) {
         point[i] = b.x0 + mean[i] * (b.x1 - b.x0);
         point[i + 1] = b.y0 + mean[i + 1] * (b.y1 - b.y0);

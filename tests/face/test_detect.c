@@ -52,6 +52,9 @@ static struct mien_json *json_of(const char *path)
     return root;
 }
 
+/* Detectors for selfies (blazeface) do not see small faces. */
+static bool sees_small_faces(const struct test_pack *p) { return mien_models_role(p->models, MIEN_ROLE_DETECT, 0)->decoder != MIEN_DECODER_BLAZEFACE; }
+
 /* ---- labelled sets ---- */
 
 static void every_single_portrait_has_its_face(void **state)
@@ -106,7 +109,6 @@ static void groups_are_found_by_their_noses(void **state)
         test_pack_next(&p);
     }
     printf("compreface_samples: %d of %d faces, %d boxes\n", found, faces, boxes);
-    assert_true(faces == 45 || found == faces);
     assert_int_equal(found, faces);
     assert_true(boxes <= faces + 2);
     mien_json_free(&root);
@@ -114,7 +116,7 @@ static void groups_are_found_by_their_noses(void **state)
 }
 
 /* Boxes of these sets are drawn in other ways than the detector's: IoU 0.4 counts as found. */
-struct tally { int faces, found, boxes; };
+struct tally { int faces, found, boxes; bool small; };
 
 static void count_boxes(const struct result *r, const struct mien_json *faces, float scale_to, float min_px, struct tally *t)
 {
@@ -139,6 +141,7 @@ static struct tally tally_of(const char *folder, int stride, float min_px, const
     test_data(path, name);
     struct test_pack p = test_pack_open(MIEN_PRECISION_AUTO);
     struct mien_json *root = json_of(path);
+    t.small = sees_small_faces(&p);
     for (size_t i = 0; i < mien_json_size(root); i += (size_t)stride) {
         const struct mien_json *v = mien_json_at(root, i);
         struct test_photo photo = test_photo_open(folder, mien_json_string(mien_json_get(v, "file"), ""));
@@ -157,10 +160,10 @@ static void labelled_boxes_are_found(void **state)
     (void)state;
     struct tally t = tally_of("dlib_faces_boxes68", 1, 0, NULL);
     printf("dlib_faces_boxes68: %d of %d faces, %d boxes\n", t.found, t.faces, t.boxes);
-    assert_true(t.faces == 43 && t.found >= 41 && t.boxes <= 60);
+    assert_true(t.faces == 43 && t.found >= 41 && t.boxes <= 55);
     t = tally_of("wider_val_416", TEST_STRIDE, 16, NULL);
     printf("wider_val_416: %d of %d faces of 16 px or more, %d boxes\n", t.found, t.faces, t.boxes);
-    assert_true(t.found * 100 >= t.faces * 85);
+    assert_true(t.found * 100 >= t.faces * (!t.small ? 50 : TEST_STRIDE > 1 ? 75 : 85));
 }
 
 /* Portraits cut so that the face fills the frame: missed at 640, found at 320 or 160. */
@@ -342,7 +345,7 @@ static void small_faces_are_found_on_request(void **state)
         for (int k = 0; k < r.n; k++) matched += iou(&r.face[k].box, &where) > 0.5f;
     }
     printf("faces of 30 px on 12 megapixels: %d found without tiles, %d with, %d in place\n", without.n, r.n, matched);
-    assert_true(without.n < 5 && r.n >= 5 && r.n <= 6 && matched == 5);
+    assert_true(without.n < 5 && (!sees_small_faces(&p) || (r.n >= 5 && r.n <= 6 && matched == 5)));
     mien_photo_free(&photo);
     mien_image_free(&sheet);
     test_photo_close(&t);
@@ -454,7 +457,7 @@ static void all_decoders_find_the_same_faces(void **state)
         }
         printf("%-24s %d of %d photos agree with yunet_n, points differ by %.3f of the eye distance\n", m->id, agree[k], photos, point_error[k] / agree[k]);
         assert_true(agree[k] * 10 >= photos * (m->decoder == MIEN_DECODER_BLAZEFACE ? 7 : 9)); /* blazeface: selfie range only */
-        assert_true(point_error[k] / agree[k] < (m->decoder == MIEN_DECODER_SSD ? 0.35 : 0.15));
+        assert_true(point_error[k] / agree[k] < (m->decoder == MIEN_DECODER_SSD ? 0.25 : 0.15));
     }
     assert_true(photos > 0);
     free(csv.text);

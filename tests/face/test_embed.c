@@ -245,7 +245,9 @@ static void labelled_faces_in_the_wild(void **state)
     struct test_pack p = open_pack(MIEN_PRECISION_AUTO);
     struct mien_err e = {0};
     TEST_TRY(mien_file_read(path, 1 << 20, &text, &size, &e), e);
-    const float threshold = mien_models_role(p.models, MIEN_ROLE_EMBED, 0)->threshold;
+    const struct mien_model *m = mien_models_role(p.models, MIEN_ROLE_EMBED, 0);
+    const float threshold = m->threshold;
+    const int percent = m->crop.points == MIEN_POINTS_LANDMARKS68 ? 92 : 97; /* dlib's network is the weaker one */
     int pairs = 0, right = 0, missed = 0, number = 0;
     char *save = NULL;
     for (char *line = strtok_r((char *)text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
@@ -262,7 +264,7 @@ static void labelled_faces_in_the_wild(void **state)
         test_pack_next(&p);
     }
     printf("LFW: %d of %d pairs right at threshold %.3f, %d photos without a face\n", right, pairs, (double)threshold, missed);
-    assert_true(pairs > 0 && right * 100 >= pairs * 96 && missed == 0);
+    assert_true(pairs > 0 && right * 100 >= pairs * percent && missed == 0);
     free(text);
     test_pack_close(&p);
 }
