@@ -30,7 +30,6 @@ static bool transpose_moves_nothing(const struct mien_node *n, const struct mien
 
 static bool reduces_nothing(const struct mien_node *n, const struct mien_shape *x)
 {
-    if (n->op == MIEN_OP_REDUCEL2) return false; /* the square root of a square is an absolute value */
     for (int i = 0; i < n->attr.n_axes; i++)
         if (x->dim[n->attr.axes[i]] != 1) return false;
     return true;
@@ -69,7 +68,7 @@ static bool only_reshapes(const struct mien_graph *g, const struct mien_node *n)
     case MIEN_OP_REDUCEMEAN:
     case MIEN_OP_REDUCESUM:
     case MIEN_OP_REDUCEMAX:
-    case MIEN_OP_REDUCEMIN: return reduces_nothing(n, x);
+    case MIEN_OP_REDUCEMIN: return reduces_nothing(n, x); /* not ReduceL2, which is the absolute value then */
     default: return false;
     }
 }

@@ -302,6 +302,24 @@ static void resizes_by_scales_and_sizes(void **state)
     refused(b, MIEN_E_ONNX_UNSUPPORTED);
 }
 
+/* Before opset 11 the corner of a pixel is its place and positions are rounded down. */
+static void old_resizes_keep_their_rule(void **state)
+{
+    (void)state;
+    for (int opset = 9; opset <= 11; opset++) {
+        struct onnx_build *b = input(opset, DIMS(1, 2, 4, 6));
+        float scales[] = {1, 1, 1.5f, 1.5f};
+        onnx_build_f32(b, "s", DIMS(4), scales);
+        onnx_build_node(b, opset == 9 ? "Upsample" : "Resize", opset == 11 ? "x _ s" : "x s", "y");
+        onnx_build_output(b, "y");
+        struct model m;
+        assert_int_equal(model_open(&m, b, 1), MIEN_OK);
+        assert_int_equal(m.graph->node[0].attr.resize_coord, opset < 11 ? 1 : 0);
+        assert_int_equal(m.graph->node[0].attr.resize_nearest, opset < 11 ? 1 : 0);
+        model_free(&m);
+    }
+}
+
 /* What PyTorch writes for F.interpolate(x, size=y.shape[2:]) and x.view(x.size(0), -1, 10) in SCRFD. */
 static void exported_shape_arithmetic_folds(void **state)
 {
@@ -369,7 +387,7 @@ static void constants_fold_to_the_right_values(void **state)
         {"Add", "seven minus3", 4}, {"Sub", "seven minus3", 10}, {"Mul", "seven minus3", -21}, {"Div", "seven minus3", -2}, {"Div", "minus7 two", -3},
         {"Pow", "minus3 two", 9}, {"Min", "seven minus3", -3}, {"Max", "seven minus3", 7}, {"Neg", "seven", -7}, {"Abs", "minus3", 3},
         {"Where", "true seven two", 7}, {"Add", "largest two", INT64_MIN + 1}, {"ReduceSum", "list", 15}, {"ReduceMax", "list", 7}, {"Size", "list", 4},
-        {"Gather", "list minus3", 3}};
+        {"Gather", "list minus3", 3}, {"Slice", "list two seven", 5}};
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
         struct onnx_build *b = input(13, DIMS(1));
         struct { const char *name; int64_t v; } k[] = {{"seven", 7}, {"minus3", -3}, {"minus7", -7}, {"two", 2}, {"largest", INT64_MAX}};
@@ -514,6 +532,7 @@ int main(void)
         cmocka_unit_test(reductions_take_axes_as_attribute_and_input),
         cmocka_unit_test(products_and_broadcasts),
         cmocka_unit_test(resizes_by_scales_and_sizes),
+        cmocka_unit_test(old_resizes_keep_their_rule),
         cmocka_unit_test(exported_shape_arithmetic_folds),
         cmocka_unit_test(constants_fold_to_the_right_values),
         cmocka_unit_test(folded_weights_equal_computed_ones),

@@ -142,6 +142,23 @@ static void batchnorm_folds_into_gemm_through_flatten(void **state)
     }
 }
 
+/* Behind Flatten(axis 2) the columns are pixels, not channels. */
+static void batchnorm_before_another_flatten_stays(void **state)
+{
+    (void)state;
+    struct onnx_build *b = image_model(4, 2, 4);
+    add_batchnorm(b, "x", "n", "1", 4);
+    onnx_build_node(b, "Flatten", "n", "f");
+    onnx_build_int(b, "axis", 2);
+    onnx_build_random(b, "w", DIMS(8, 5), -1, 1, 3);
+    onnx_build_node(b, "Gemm", "f w", "y");
+    onnx_build_output(b, "y");
+    struct model m;
+    MUST_OPEN(&m, b, 1);
+    assert_int_equal(count_op(m.graph, MIEN_OP_BATCHNORM), 1);
+    model_free(&m);
+}
+
 static void per_channel_arithmetic_folds(void **state)
 {
     (void)state;
@@ -392,6 +409,20 @@ static void swish_and_written_out_hard_activations_are_found(void **state)
         }
         model_free(&m);
     }
+}
+
+static void other_hard_sigmoids_stay(void **state)
+{
+    (void)state;
+    struct onnx_build *b = image_model(3, 6, 6);
+    add_conv(b, "x", "c", "1", 4, 3, 3, 1);
+    onnx_build_node(b, "HardSigmoid", "c", "s"); /* alpha 0.2 */
+    onnx_build_node(b, "Mul", "c s", "y");
+    onnx_build_output(b, "y");
+    struct model m;
+    MUST_OPEN(&m, b, 1);
+    assert_int_equal(count_op(m.graph, MIEN_OP_HARDSIGMOID), 1);
+    model_free(&m);
 }
 
 static void swish_with_a_third_reader_stays(void **state)
@@ -669,6 +700,7 @@ int main(void)
         cmocka_unit_test(batchnorm_folds_into_transposed_and_grouped_convolutions),
         cmocka_unit_test(batchnorm_before_a_padded_convolution_stays),
         cmocka_unit_test(batchnorm_folds_into_gemm_through_flatten),
+        cmocka_unit_test(batchnorm_before_another_flatten_stays),
         cmocka_unit_test(per_channel_arithmetic_folds),
         cmocka_unit_test(broadcasting_constant_does_not_fold),
         cmocka_unit_test(normalization_before_padding_keeps_only_the_shift),
@@ -680,6 +712,7 @@ int main(void)
         cmocka_unit_test(residual_addition_fuses_with_its_activation),
         cmocka_unit_test(doubled_and_broadcast_additions_stay),
         cmocka_unit_test(swish_and_written_out_hard_activations_are_found),
+        cmocka_unit_test(other_hard_sigmoids_stay),
         cmocka_unit_test(swish_with_a_third_reader_stays),
         cmocka_unit_test(matmul_with_bias_is_gemm),
         cmocka_unit_test(transposes_and_reshapes_cancel),
