@@ -39,6 +39,14 @@ void mien_stride_nhwc(const struct mien_shape *s, int64_t *stride)
     stride[0] = stride[2] * s->dim[2];
 }
 
+void mien_stride_channels_last(const struct mien_shape *s, int64_t *stride)
+{
+    int order[MIEN_MAX_RANK] = {0}, n = s->rank > 0;
+    for (int i = 2; i < s->rank; i++) order[n++] = i;
+    if (s->rank > 1) order[n] = 1;
+    mien_stride_by_order(s, order, stride);
+}
+
 bool mien_stride_equal(const struct mien_shape *s, const int64_t *a, const int64_t *b)
 {
     for (int i = 0; i < s->rank; i++)

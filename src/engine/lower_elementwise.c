@@ -56,21 +56,12 @@ enum mien_code mien_lower_unary(struct mien_lower *l, const struct mien_node *n)
     return MIEN_LOWER_FAIL(l, "not supported");
 }
 
-/* Dense with channels (axis 1) innermost: NHWC for rank 4, row-major for rank 2. */
-static void channels_last_strides(const struct mien_shape *s, int64_t *stride)
-{
-    int order[MIEN_MAX_RANK] = {0}, n = s->rank > 0;
-    for (int i = 2; i < s->rank; i++) order[n++] = i;
-    if (s->rank > 1) order[n] = 1;
-    mien_stride_by_order(s, order, stride);
-}
-
 static enum mien_code channels_last(struct mien_lower *l, const struct mien_node *n, int k, int *out)
 {
     int v;
     int64_t stride[MIEN_MAX_RANK];
     MIEN_TRY(mien_lower_value(l, n->in[k], &v));
-    channels_last_strides(&l->p->value[v].shape, stride);
+    mien_stride_channels_last(&l->p->value[v].shape, stride);
     return mien_lower_need(l, v, stride, compute_type(l, v, n->out[0]), out);
 }
 
@@ -240,7 +231,7 @@ static enum mien_code lower_same(struct mien_lower *l, const struct mien_node *n
         const struct mien_value *v = &l->p->value[out];
         int64_t stride[MIEN_MAX_RANK];
         const bool prelu = n->act.kind == MIEN_ACT_PRELU;
-        channels_last_strides(&v->shape, stride);
+        mien_stride_channels_last(&v->shape, stride);
         if (prelu && !mien_stride_equal(&v->shape, v->stride, stride)) return MIEN_LOWER_FAIL(l, "PRelu after an addition that is not NHWC");
         if (prelu) MIEN_TRY(mien_lower_slopes(l, n->act.slope, l->p->value[out].shape.dim[1], &slope, &equal));
         MIEN_TRY(mien_step_add_act(l, a, b, out, &n->act, slope));

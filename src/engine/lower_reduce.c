@@ -68,9 +68,28 @@ static void run_reduce(const struct mien_step *s, unsigned char *const *at, void
     mien_k_reduce((enum mien_reduce)s->code, (float *)(void *)at[s->out], (const float *)(const void *)at[s->in[0]], r->dim, r->rank, r->mask);
 }
 
+/* First index of the largest value, as float32: indices stay far below 2^24. */
+static void run_argmax(const struct mien_step *s, unsigned char *const *at, void *scratch)
+{
+    (void)scratch;
+    const struct reduce *r = s->more;
+    const float *x = (const float *)(const void *)at[s->in[0]];
+    float *y = (float *)(void *)at[s->out];
+    for (size_t o = 0; o < r->outer; o++)
+        for (size_t i = 0; i < r->inner; i++) {
+            size_t best = 0;
+            const float *p = x + o * r->n * r->inner + i;
+            for (size_t k = 1; k < r->n; k++)
+                if (p[k * r->inner] > p[best * r->inner]) best = k;
+            y[o * r->inner + i] = (float)best;
+        }
+}
+
 enum mien_code mien_lower_reduce(struct mien_lower *l, const struct mien_node *n)
 {
     const struct mien_attrs *a = &n->attr;
+    const bool argmax = n->op == MIEN_OP_ARGMAX;
+    const int axis = a->axis < 0 ? a->axis + l->g->tensor[n->in[0]].shape.rank : a->axis;
     const struct mien_shape *y = &l->g->tensor[n->out[0]].shape;
     const enum mien_reduce op = n->op == MIEN_OP_REDUCEMEAN ? MIEN_R_MEAN : n->op == MIEN_OP_REDUCESUM ? MIEN_R_SUM : n->op == MIEN_OP_REDUCEMAX ? MIEN_R_MAX
                               : n->op == MIEN_OP_REDUCEMIN ? MIEN_R_MIN : MIEN_R_L2;
@@ -79,9 +98,10 @@ enum mien_code mien_lower_reduce(struct mien_lower *l, const struct mien_node *n
     const struct mien_value x = l->p->value[in];
     const int rank = x.shape.rank;
     unsigned axes = 0;
+    if (argmax) axes = 1u << axis;
     for (int i = 0; i < a->n_axes; i++) axes |= 1u << (a->axes[i] < 0 ? a->axes[i] + rank : a->axes[i]);
     mien_stride_order(&x, order);
-    struct reduce *r = layout_of(l, &x, order, -1);
+    struct reduce *r = layout_of(l, &x, order, argmax ? axis : -1);
     if (r == NULL) return mien_lower_no_memory(l);
     /* The result has the kept axes in their memory order. */
     int64_t kept[MIEN_MAX_RANK], stride[MIEN_MAX_RANK], step = 1;
@@ -95,7 +115,7 @@ enum mien_code mien_lower_reduce(struct mien_lower *l, const struct mien_node *n
     for (int i = 0; i < rank; i++)
         if (a->keepdims || !(axes >> i & 1)) stride[k++] = kept[i];
     MIEN_TRY(mien_lower_new(l, y, stride, MIEN_F32, &out));
-    struct mien_step *s = one_in(l, "own:reduce", run_reduce, in, out, r);
+    struct mien_step *s = one_in(l, argmax ? "own:argmax" : "own:reduce", argmax ? run_argmax : run_reduce, in, out, r);
     if (s == NULL) return MIEN_E_NOMEM;
     s->code = (int)op;
     mien_lower_bind(l, n->out[0], out);
@@ -216,15 +236,18 @@ enum mien_code mien_lower_norm(struct mien_lower *l, const struct mien_node *n)
 {
     int in, out, order[MIEN_MAX_RANK];
     const bool lp = n->op == MIEN_OP_LPNORM, instance = n->op == MIEN_OP_INSTANCENORM;
-    if (instance) MIEN_TRY(mien_lower_need_nhwc(l, n->in[0], MIEN_F32, &in));
-    else MIEN_TRY(mien_lower_need_plain(l, n->in[0], MIEN_F32, &in));
+    MIEN_TRY(mien_lower_value(l, n->in[0], &in));
+    int64_t stride[MIEN_MAX_RANK];
+    if (instance) mien_stride_channels_last(&l->p->value[in].shape, stride);
+    else mien_stride_plain(&l->p->value[in].shape, stride);
+    MIEN_TRY(mien_lower_need(l, in, stride, MIEN_F32, &in));
     const struct mien_value x = l->p->value[in];
     const int axis = n->attr.axis < 0 ? n->attr.axis + x.shape.rank : n->attr.axis;
     if (n->op == MIEN_OP_LAYERNORM && axis != x.shape.rank - 1) return MIEN_LOWER_FAIL(l, "only the last axis is supported");
     mien_stride_order(&x, order);
     struct reduce *r = layout_of(l, &x, order, axis);
     if (r == NULL) return mien_lower_no_memory(l);
-    if (instance) *r = (struct reduce){.outer = (size_t)x.shape.dim[0], .n = (size_t)(x.shape.dim[2] * x.shape.dim[3]), .inner = (size_t)x.shape.dim[1]};
+    if (instance) *r = (struct reduce){.outer = (size_t)x.shape.dim[0], .n = (size_t)(mien_shape_count(&x.shape) / (x.shape.dim[0] * x.shape.dim[1])), .inner = (size_t)x.shape.dim[1]};
     MIEN_TRY(mien_lower_new(l, &x.shape, x.stride, MIEN_F32, &out));
     struct mien_step *s = one_in(l, lp ? "own:lpnorm" : "own:norm", lp ? run_lp : run_moments, in, out, r);
     if (s == NULL) return MIEN_E_NOMEM;

@@ -191,7 +191,33 @@ enum mien_code mien_lower_concat(struct mien_lower *l, const struct mien_node *n
     return MIEN_OK;
 }
 
-/* Expand, and Tile where it only repeats axes of size 1: a view with steps of zero, made real by whoever needs it. */
+/* Tile: one copy a repetition, each into its part of the result. */
+enum mien_code mien_lower_tile(struct mien_lower *l, const struct mien_node *n)
+{
+    int v, out, part;
+    MIEN_TRY(mien_lower_value(l, n->in[0], &v));
+    const struct mien_value x = l->p->value[v];
+    const struct mien_shape *y = &l->g->tensor[n->out[0]].shape;
+    int64_t stride[MIEN_MAX_RANK], copies = 1;
+    for (int i = 0; i < y->rank; i++) copies *= y->dim[i] / x.shape.dim[i];
+    if (copies > 256) return MIEN_LOWER_FAIL(l, "%lld repetitions", (long long)copies);
+    mien_stride_plain(y, stride);
+    MIEN_TRY(mien_lower_new(l, y, stride, x.type, &out));
+    for (int64_t k = 0; k < copies; k++) {
+        int64_t rest = k, offset = 0;
+        for (int i = y->rank - 1; i >= 0; i--) {
+            const int64_t times = y->dim[i] / x.shape.dim[i];
+            offset += rest % times * x.shape.dim[i] * stride[i];
+            rest /= times;
+        }
+        MIEN_TRY(mien_lower_view(l, out, &x.shape, stride, offset, &part));
+        MIEN_TRY(mien_lower_copy(l, v, part));
+    }
+    mien_lower_bind(l, n->out[0], out);
+    return MIEN_OK;
+}
+
+/* Expand: a view with steps of zero, copied into memory of its own. */
 enum mien_code mien_lower_expand(struct mien_lower *l, const struct mien_node *n)
 {
     int v, out, made;

@@ -163,13 +163,15 @@ enum mien_code mien_lower_slopes(struct mien_lower *l, int tensor, int64_t chann
 typedef enum mien_code mien_lower_fn(struct mien_lower *l, const struct mien_node *n);
 mien_lower_fn mien_lower_conv, mien_lower_conv_transpose, mien_lower_gemm, mien_lower_matmul, mien_lower_pool;          /* lower_dnn.c */
 mien_lower_fn mien_lower_unary, mien_lower_prelu, mien_lower_binary, mien_lower_batchnorm;                             /* lower_elementwise.c */
-mien_lower_fn mien_lower_transpose, mien_lower_reshape, mien_lower_slice, mien_lower_split, mien_lower_concat, mien_lower_expand,
+mien_lower_fn mien_lower_transpose, mien_lower_reshape, mien_lower_slice, mien_lower_split, mien_lower_concat, mien_lower_expand, mien_lower_tile,
     mien_lower_gather, mien_lower_depth_space, mien_lower_pad, mien_lower_cast;                                        /* lower_shape.c */
 mien_lower_fn mien_lower_softmax, mien_lower_reduce, mien_lower_resize, mien_lower_norm;                               /* lower_reduce.c */
 
 /* Strides. */
 void mien_stride_plain(const struct mien_shape *s, int64_t *stride);
 void mien_stride_nhwc(const struct mien_shape *s, int64_t *stride); /* rank 4 */
+/* Dense with channels (axis 1) innermost: NHWC for rank 4, row-major for rank 2. */
+void mien_stride_channels_last(const struct mien_shape *s, int64_t *stride);
 bool mien_stride_equal(const struct mien_shape *s, const int64_t *a, const int64_t *b);
 /* Axes from the outermost in memory to the innermost, and whether they cover memory without gaps. */
 bool mien_stride_order(const struct mien_value *v, int *axis);

@@ -49,6 +49,7 @@ static mien_lower_fn *lowering(enum mien_op op)
     case MIEN_OP_REDUCESUM:
     case MIEN_OP_REDUCEMAX:
     case MIEN_OP_REDUCEMIN:
+    case MIEN_OP_ARGMAX:
     case MIEN_OP_REDUCEL2: return mien_lower_reduce;
     case MIEN_OP_LPNORM:
     case MIEN_OP_LAYERNORM:
@@ -66,8 +67,8 @@ static mien_lower_fn *lowering(enum mien_op op)
     case MIEN_OP_FLATTEN:
     case MIEN_OP_SQUEEZE:
     case MIEN_OP_UNSQUEEZE: return mien_lower_reshape;
-    case MIEN_OP_EXPAND:
-    case MIEN_OP_TILE: return mien_lower_expand;
+    case MIEN_OP_EXPAND: return mien_lower_expand;
+    case MIEN_OP_TILE: return mien_lower_tile;
     case MIEN_OP_GATHER: return mien_lower_gather;
     case MIEN_OP_CAST: return mien_lower_cast;
     default: return NULL;

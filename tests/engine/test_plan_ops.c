@@ -331,6 +331,40 @@ static struct onnx_build *depth_to_space(void)
     return b;
 }
 
+static struct onnx_build *rare(void)
+{
+    struct onnx_build *b = start(4, 5, 6);
+    onnx_build_i64(b, "times", 4, D(1, 2, 1, 3));
+    onnx_build_node(b, "Tile", "x times", "a");
+    onnx_build_output(b, "a");
+    onnx_build_random(b, "scale", 1, D(4), 0.5f, 1.5f, 1);
+    onnx_build_random(b, "shift", 1, D(4), -0.5f, 0.5f, 2);
+    onnx_build_node(b, "InstanceNormalization", "x scale shift", "c");
+    onnx_build_output(b, "c");
+    onnx_build_i64(b, "flat", 3, D(0, 4, 30));
+    onnx_build_node(b, "Reshape", "x flat", "r");
+    onnx_build_node(b, "InstanceNormalization", "r scale shift", "d");
+    onnx_build_output(b, "d");
+    onnx_build_node(b, "LpNormalization", "x", "e");
+    onnx_build_int(b, "axis", 1);
+    onnx_build_output(b, "e");
+    onnx_build_i64(b, "which", 3, D(2, 0, -1));
+    onnx_build_node(b, "Gather", "x which", "g");
+    onnx_build_int(b, "axis", 2);
+    onnx_build_output(b, "g");
+    return b;
+}
+
+static struct onnx_build *argmax(void)
+{
+    struct onnx_build *b = start(4, 5, 6);
+    onnx_build_node(b, "ArgMax", "x", "a");
+    onnx_build_int(b, "axis", 1);
+    onnx_build_int(b, "keepdims", 0);
+    onnx_build_output(b, "a");
+    return b;
+}
+
 static struct onnx_build *hard_swish(void)
 {
     struct onnx_build *b = start(9, 5, 5);
@@ -416,10 +450,10 @@ static void run_case(struct onnx_build *(*make)(void), enum mien_precision preci
 
 static struct onnx_build *(*const cases[])(void) = {conv_plain, conv_one_channel, conv_depthwise, conv_groups, conv_asymmetric, conv_dilated, conv_transpose,
     residual_dies, residual_lives, residual_self, flatten_gemm, matmul, pooling, resizing, squeeze_excite, detector_tail, concat_channels, slicing, arithmetic,
-    padding, depth_to_space, hard_swish};
+    padding, depth_to_space, hard_swish, rare, argmax};
 static const char *const names[] = {"conv_plain", "conv_one_channel", "conv_depthwise", "conv_groups", "conv_asymmetric", "conv_dilated", "conv_transpose",
     "residual_dies", "residual_lives", "residual_self", "flatten_gemm", "matmul", "pooling", "resizing", "squeeze_excite", "detector_tail", "concat_channels", "slicing",
-    "arithmetic", "padding", "depth_to_space", "hard_swish"};
+    "arithmetic", "padding", "depth_to_space", "hard_swish", "rare", "argmax"};
 
 static void test_case(void **state)
 {
