@@ -47,37 +47,41 @@ static const double g4[6][3] = {{1.0 / 4, 0, 0}, {-1.0 / 6, -1.0 / 6, -1.0 / 6},
                                 {1.0 / 24, 1.0 / 12, 1.0 / 6}, {1.0 / 24, -1.0 / 12, 1.0 / 6}, {0, 0, 1}};
 static const double g2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
 
-/* Where weight (k, column) of a plane lies: panels of 32 columns (the last may have 16), k rows each; bfloat16 keeps pairs of k together. */
-static size_t packed_at(int k_count, int columns, int k, int column, bool pairs)
+/* U = G g G^T of one kernel: to[p * stride] for each of the t * t positions. */
+static void transform(const float *kernel, const double (*g)[3], int t, float *to, size_t stride)
 {
-    const int first = column / 32 * 32, width = columns - first >= 32 ? 32 : 16;
-    const size_t panel = (size_t)k_count * (size_t)first, c = (size_t)(column - first);
-    if (pairs) return panel + (size_t)(k / 2) * (size_t)width * 2 + c * 2 + (size_t)(k & 1);
-    return panel + (size_t)k * (size_t)width + c;
+    for (int y = 0; y < t; y++) {
+        double row[3];
+        for (int x = 0; x < 3; x++) row[x] = g[y][0] * (double)kernel[x] + g[y][1] * (double)kernel[3 + x] + g[y][2] * (double)kernel[6 + x];
+        for (int x = 0; x < t; x++) to[(size_t)(y * t + x) * stride] = (float)(g[x][0] * row[0] + g[x][1] * row[1] + g[x][2] * row[2]);
+    }
+}
+
+/* A plane is panels of 32 columns (the last may have 16), k rows each; bfloat16 keeps pairs of k together. One run, the columns of a panel
+ * for one k (or pair), is made at a time and then copied to each plane: kernel by kernel every number would go to another cache line. */
+static void pack_run(const struct mien_wino_shape *s, int m, const float *w, void *packed, int first, int width, int k)
+{
+    enum { RUN = 64 };
+    float run[36][RUN] = {{0}};
+    const int t = m + 2, pair = s->bf16 ? 2 : 1, k_count = mien_wino_pad(s->ic);
+    const size_t plane = (size_t)k_count * (size_t)mien_wino_pad(s->oc), n = (size_t)(width * pair);
+    for (int c = 0; c < width && first + c < s->oc; c++)
+        for (int j = 0; j < pair && k + j < s->ic; j++)
+            transform(w + ((size_t)(first + c) * (size_t)s->ic + (size_t)(k + j)) * 9, m == 4 ? g4 : g2, t, run[0] + c * pair + j, RUN);
+    const size_t at = (size_t)k_count * (size_t)first + (size_t)k * (size_t)width;
+    for (int p = 0; p < t * t; p++) {
+        const size_t to = (size_t)p * plane + at;
+        if (!s->bf16) memcpy((float *)packed + to, run[p], n * sizeof(float));
+        else
+            for (size_t i = 0; i < n; i++) ((uint16_t *)packed)[to + i] = mien_bf16_from_f32(run[p][i]);
+    }
 }
 
 void mien_wino_pack(const struct mien_wino_shape *s, int m, const float *w, void *packed)
 {
-    const int t = m + 2, k_count = mien_wino_pad(s->ic), columns = mien_wino_pad(s->oc);
-    const size_t plane = (size_t)k_count * (size_t)columns;
-    memset(packed, 0, mien_wino_weight_bytes(s, m));
-    for (int o = 0; o < s->oc; o++)
-        for (int i = 0; i < s->ic; i++) {
-            const float *kernel = w + ((size_t)o * (size_t)s->ic + (size_t)i) * 9;
-            const size_t at = packed_at(k_count, columns, i, o, s->bf16);
-            for (int y = 0; y < t; y++) {
-                const double *gy = m == 4 ? g4[y] : g2[y];
-                double row[3];
-                for (int x = 0; x < 3; x++) row[x] = gy[0] * (double)kernel[x] + gy[1] * (double)kernel[3 + x] + gy[2] * (double)kernel[6 + x];
-                for (int x = 0; x < t; x++) {
-                    const double *gx = m == 4 ? g4[x] : g2[x];
-                    const float u = (float)(gx[0] * row[0] + gx[1] * row[1] + gx[2] * row[2]);
-                    const size_t index = (size_t)(y * t + x) * plane + at;
-                    if (s->bf16) ((uint16_t *)packed)[index] = mien_bf16_from_f32(u);
-                    else ((float *)packed)[index] = u;
-                }
-            }
-        }
+    const int k_count = mien_wino_pad(s->ic), columns = mien_wino_pad(s->oc);
+    for (int first = 0; first < columns; first += 32)
+        for (int k = 0; k < k_count; k += s->bf16 ? 2 : 1) pack_run(s, m, w, packed, first, columns - first >= 32 ? 32 : 16, k);
 }
 
 void mien_wino_run(const struct mien_wino_shape *s, int m, const struct mien_wino_args *a)
