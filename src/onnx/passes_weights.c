@@ -376,7 +376,24 @@ static bool pads(const struct mien_attrs *a)
     return a->auto_pad == 1 || a->auto_pad == 2 || ((a->pad[0] | a->pad[1] | a->pad[2] | a->pad[3]) != 0 && a->auto_pad == 0);
 }
 
-/* The map feeding node i, through a Flatten when i is a Gemm; *spread as in fold_before, 0 when it cannot be folded. */
+/* How many input channels of n's weights belong to one of the map's (made by node m, read through a Flatten or not); 0 when it
+ * cannot be folded. */
+static int64_t spread_of(const struct mien_edit *ed, const struct mien_node *n, const struct weights *w, const struct affine *a, int m, bool flat)
+{
+    if (!all_finite(a)) return 0;
+    bool shift = !all(a, a->shift, 0), elementwise = ed->g->node[m].op != MIEN_OP_BATCHNORM;
+    if (n->op == MIEN_OP_CONV) {
+        /* An elementwise constant could have widened its operand: the operand's channels must be known to be these. */
+        if (shift && pads(&n->attr)) return 0;
+        if (elementwise) return (a->channels == w->ins || a->channels == 1) && known_channels(ed, a->x) == w->ins;
+        return a->channels == w->ins;
+    }
+    if (elementwise) return 0;
+    if (n->op == MIEN_OP_CONV_TRANSPOSE) return !shift && a->channels == w->ins;
+    return w->ins % a->channels == 0 && (flat || a->channels == w->ins) ? w->ins / a->channels : 0;
+}
+
+/* The map feeding node i, through a Flatten when i is a Gemm; *source is its node, *spread as above. */
 static enum mien_code map_before(const struct mien_edit *ed, int i, const struct weights *w, struct affine *a, int *source, int64_t *spread)
 {
     const struct mien_graph *g = ed->g;
@@ -395,17 +412,7 @@ static enum mien_code map_before(const struct mien_edit *ed, int i, const struct
     MIEN_TRY(affine_of(ed, m, n->op == MIEN_OP_GEMM ? 1 : 4, a, &is));
     if (!is) return MIEN_OK;
     *source = m;
-    if (!all_finite(a)) return MIEN_OK;
-    bool shift = !all(a, a->shift, 0), elementwise = g->node[m].op != MIEN_OP_BATCHNORM;
-    if (n->op == MIEN_OP_CONV) {
-        /* An elementwise constant could have widened its operand: the operand's channels must be known to be these. */
-        bool fits = a->channels == w->ins || (a->channels == 1 && elementwise);
-        if (fits && !(shift && pads(&n->attr)) && (!elementwise || known_channels(ed, a->x) == w->ins)) *spread = 1;
-    } else if (n->op == MIEN_OP_CONV_TRANSPOSE) {
-        if (!shift && a->channels == w->ins && !elementwise) *spread = 1;
-    } else if (!elementwise && w->ins % a->channels == 0 && (flat >= 0 || a->channels == w->ins)) {
-        *spread = w->ins / a->channels;
-    }
+    *spread = spread_of(ed, n, w, a, m, flat >= 0);
     return MIEN_OK;
 }
 
