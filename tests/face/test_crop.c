@@ -300,13 +300,15 @@ static void view_and_full_picture_agree(void **state)
         m.crop.filter = k == 1 ? MIEN_BILINEAR : MIEN_AREA_OR_BILINEAR;
         const struct mien_detection d = face_at(500, 480, k == 0 ? 2.6f : 4.0f, 12.0f);
         struct crop a = cut_from(MIEN_CROP_FROM_VIEW, &m, photo, &d), b = cut_from(MIEN_CROP_FROM_FULL, &m, photo, &d), c = cut_from(MIEN_CROP_FROM_ANY, &m, photo, &d);
-        double dot = 0, aa = 0, bb = 0;
+        double dot = 0, aa = 0, bb = 0, shift[3] = {0};
         for (int i = 0; i < 3 * m.width * m.height; i++) {
             double p = a.t[i] - 127.5, q = b.t[i] - 127.5;
             dot += p * q, aa += p * p, bb += q * q;
+            shift[i % 3] += 4 * (p - q) / (m.width * m.height); /* of the ramps, in photo pixels */
             assert_true(a.t[i] == c.t[i]); /* the view was chosen */
         }
         assert_true(dot / sqrt(aa * bb) > 0.999);
+        assert_true(fabs(shift[0]) < 0.2 && fabs(shift[1]) < 0.2);
         free(a.t), free(b.t), free(c.t);
 
         snprintf(m.task, sizeof m.task, "spoof"); /* judges of the capture get every pixel */
