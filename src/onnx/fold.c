@@ -182,7 +182,8 @@ static enum mien_code gather(struct fold *f)
             int64_t r = load_int(index, k);
             if (r < 0) r += rows;
             MIEN_NODE_FAIL_IF(r < 0 || r >= rows, f->e, MIEN_E_ONNX_SHAPE, f->n, "index out of range");
-            memcpy((unsigned char *)f->to + (o * n + k) * inner * size, (const unsigned char *)x->data + (o * (size_t)rows + (size_t)r) * inner * size, inner * size);
+            const unsigned char *from = (const unsigned char *)x->data + (o * (size_t)rows + (size_t)r) * inner * size;
+            memcpy((unsigned char *)f->to + (o * n + k) * inner * size, from, inner * size);
         }
     f->done = true;
     return MIEN_OK;

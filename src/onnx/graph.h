@@ -51,7 +51,8 @@ struct mien_tensor {
     X(RESIZE, "Resize") X(UPSAMPLE, "Upsample") X(PAD, "Pad") X(DEPTHTOSPACE, "DepthToSpace") X(SPACETODEPTH, "SpaceToDepth") \
     X(CONCAT, "Concat") X(SPLIT, "Split") X(SLICE, "Slice") X(TRANSPOSE, "Transpose") X(RESHAPE, "Reshape") X(FLATTEN, "Flatten") \
     X(SQUEEZE, "Squeeze") X(UNSQUEEZE, "Unsqueeze") X(EXPAND, "Expand") X(TILE, "Tile") X(GATHER, "Gather") X(SHAPE, "Shape") X(SIZE, "Size") \
-    X(CAST, "Cast") X(CONSTANTOFSHAPE, "ConstantOfShape") X(RANGE, "Range") X(WHERE, "Where") X(EQUAL, "Equal") X(LESS, "Less") X(GREATER, "Greater") X(NOT, "Not")
+    X(CAST, "Cast") X(CONSTANTOFSHAPE, "ConstantOfShape") X(RANGE, "Range") X(WHERE, "Where") \
+    X(EQUAL, "Equal") X(LESS, "Less") X(GREATER, "Greater") X(NOT, "Not")
 
 enum mien_op {
 #define X(id, text) MIEN_OP_##id,
@@ -76,7 +77,7 @@ struct mien_attrs {
     bool ceil_mode, count_include_pad;
     float alpha, beta, epsilon; /* Gemm, LeakyRelu, HardSigmoid, Elu, BatchNormalization, ... */
     bool trans_a, trans_b;
-    int axis;                /* Softmax (opset < 13: flattened-2D meaning is resolved by the reader), Concat, Split, Gather, Flatten, ... ; may be negative until specialised */
+    int axis;                /* Softmax, Concat, Split, Gather, ArgMax, LpNormalization, ...; may be negative until specialised */
     int keepdims;
     int n_axes; int64_t axes[MIEN_MAX_RANK]; /* reductions, squeeze, unsqueeze; n_axes 0 = all */
     int n_perm; int perm[MIEN_MAX_RANK];     /* Transpose */

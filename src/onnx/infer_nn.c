@@ -84,7 +84,8 @@ enum mien_code mien_infer_conv(struct mien_infer *c)
     MIEN_TRY(rank4(c, w));
     MIEN_TRY(kernel_of(c, w));
     int64_t groups = c->n->attr.groups, m = w->shape.dim[0];
-    MIEN_BAD_SHAPE_IF(w->shape.dim[1] * groups != x->shape.dim[1] || m % groups != 0, c, "%lld input channels do not fit the weights", (long long)x->shape.dim[1]);
+    MIEN_BAD_SHAPE_IF(w->shape.dim[1] * groups != x->shape.dim[1] || m % groups != 0, c, "%lld input channels do not fit the weights",
+                      (long long)x->shape.dim[1]);
     MIEN_TRY(check_bias(c, m));
     struct mien_shape s = {.rank = 4, .dim = {x->shape.dim[0], m}};
     for (int d = 0; d < 2; d++) MIEN_TRY(window_size(c, d, x->shape.dim[d + 2], &s.dim[d + 2]));
@@ -100,7 +101,8 @@ enum mien_code mien_infer_conv_transpose(struct mien_infer *c)
     MIEN_TRY(rank4(c, x));
     MIEN_TRY(rank4(c, w));
     MIEN_TRY(kernel_of(c, w));
-    MIEN_BAD_SHAPE_IF(w->shape.dim[0] != x->shape.dim[1] || w->shape.dim[0] % a->groups != 0, c, "%lld input channels do not fit the weights", (long long)x->shape.dim[1]);
+    MIEN_BAD_SHAPE_IF(w->shape.dim[0] != x->shape.dim[1] || w->shape.dim[0] % a->groups != 0, c, "%lld input channels do not fit the weights",
+                      (long long)x->shape.dim[1]);
     struct mien_shape s = {.rank = 4, .dim = {x->shape.dim[0], w->shape.dim[1] * a->groups}};
     MIEN_TRY(check_bias(c, s.dim[1]));
     for (int d = 0; d < 2; d++) {

@@ -253,7 +253,8 @@ enum mien_code mien_proto_tensor(struct mien_graph *g, struct mien_wire message,
     out->type = elem;
     out->shape = t.shape;
     out->bytes = n * mien_elem_size(elem);
-    if (t.has_raw) MIEN_FAIL_IF(mien_wire_len(t.raw) != n * size, e, MIEN_E_ONNX_FORMAT, "%s: %zu bytes where the shape needs %zu", what, mien_wire_len(t.raw), n * size);
+    MIEN_FAIL_IF(t.has_raw && mien_wire_len(t.raw) != n * size, e, MIEN_E_ONNX_FORMAT, "%s: %zu bytes where the shape needs %zu", what,
+                 mien_wire_len(t.raw), n * size);
     bool in_place = size == mien_elem_size(elem) && n > 0;
     if (t.has_raw && in_place) {
         out->data = t.raw.p;

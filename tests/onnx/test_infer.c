@@ -106,7 +106,8 @@ static void slices_follow_numpy(void **state)
 {
     (void)state;
     static const struct { int64_t n, start, end, step, size; } c[] = {{10, 2, 5, 1, 3}, {10, -3, INT64_MAX, 1, 3}, {10, -100, 100, 3, 4}, {10, 8, 2, -2, 3},
-        {10, -1, INT64_MIN, -1, 10}, {10, 20, -20, -3, 4}, {10, 5, 5, 1, 0}, {10, 5, 2, 1, 0}, {1, 0, 1, INT64_MAX, 1}, {10, 9, -11, -9, 2}, {10, INT64_MIN, INT64_MAX, INT64_MAX, 1}};
+        {10, -1, INT64_MIN, -1, 10}, {10, 20, -20, -3, 4}, {10, 5, 5, 1, 0}, {10, 5, 2, 1, 0}, {1, 0, 1, INT64_MAX, 1}, {10, 9, -11, -9, 2},
+        {10, INT64_MIN, INT64_MAX, INT64_MAX, 1}};
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
         struct onnx_build *b = input(13, DIMS(c[i].n, 3));
         onnx_build_i64(b, "s", 1, &c[i].start);

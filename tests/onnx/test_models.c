@@ -53,7 +53,8 @@ static void check_shapes(const char *id, const struct mien_graph *g, const json_
         if (want.rank != have.rank || memcmp(want.dim, have.dim, sizeof want.dim[0] * (size_t)want.rank) != 0) fail_msg("%s: shape of output %d", id, i);
     }
     for (int i = 0; i < g->n_tensors; i++)
-        if (mien_shape_count(&g->tensor[i].shape) < 0 || g->tensor[i].type == MIEN_ELEM_NONE) fail_msg("%s: tensor %s has no shape or type", id, g->tensor[i].name);
+        if (mien_shape_count(&g->tensor[i].shape) < 0 || g->tensor[i].type == MIEN_ELEM_NONE)
+            fail_msg("%s: tensor %s has no shape or type", id, g->tensor[i].name);
 }
 
 static double golden_error(const struct mien_graph *g, const json_t *golden)

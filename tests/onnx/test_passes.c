@@ -557,7 +557,8 @@ static void old_softmax_flattens(void **state)
 static void nearest_resize_takes_its_canonical_form(void **state)
 {
     (void)state;
-    const char *coord[] = {"half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel"}, *nearest[] = {"round_prefer_floor", "round_prefer_ceil", "round_prefer_floor", "ceil"};
+    const char *coord[] = {"half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel"};
+    const char *nearest[] = {"round_prefer_floor", "round_prefer_ceil", "round_prefer_floor", "ceil"};
     for (int i = 0; i < 4; i++)
         for (int scale = 2; scale <= 3; scale++) {
             struct onnx_build *b = image_model(2, 3, 4);

@@ -324,7 +324,8 @@ static void shapes_given_must_match(void **state)
     assert_int_equal(model_open(&m, b, 5), MIEN_OK);
     struct mien_graph *g;
     struct mien_shape bad[] = {{.rank = 3, .dim = {1, 3, 8}}, {.rank = 4, .dim = {1, 4, 8, 8}}, {.rank = 4, .dim = {0, 3, 8, 8}},
-                               {.rank = 4, .dim = {-1, 3, 8, 8}}, {.rank = 4, .dim = {INT64_MAX, 3, 8, 8}}, {.rank = -1}, {.rank = 100}, {.rank = 4, .dim = {INT32_MAX, 3, 8, 8}}};
+                               {.rank = 4, .dim = {-1, 3, 8, 8}}, {.rank = 4, .dim = {INT64_MAX, 3, 8, 8}}, {.rank = -1}, {.rank = 100},
+                               {.rank = 4, .dim = {INT32_MAX, 3, 8, 8}}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_not_equal(mien_graph_specialize(m.parsed, &bad[i], 1, &g, &m.e), MIEN_OK);
         assert_null(g);

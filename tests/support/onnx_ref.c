@@ -263,7 +263,8 @@ static int elementwise(const struct run *r)
     known = 1;
     (void)binary(r->n->op, 1, 1, &known);
     for (size_t i = 0; known && i < count(s); i++, next(s, at))
-        out(r)[i] = (float)binary(r->n->op, (double)in(r, 0)[broadcast_offset(in_shape(r, 0), s, at)], (double)in(r, 1)[broadcast_offset(in_shape(r, 1), s, at)], &known);
+        out(r)[i] = (float)binary(r->n->op, (double)in(r, 0)[broadcast_offset(in_shape(r, 0), s, at)],
+                                  (double)in(r, 1)[broadcast_offset(in_shape(r, 1), s, at)], &known);
     return known;
 }
 
@@ -442,7 +443,8 @@ static int resize(const struct run *r)
                 if (a->resize_mode == 0) {
                     int64_t at[2];
                     for (int d = 0; d < 2; d++) {
-                        double v = a->resize_nearest == 0 ? ceil(p[d] - 0.5) : a->resize_nearest == 1 ? floor(p[d]) : a->resize_nearest == 2 ? ceil(p[d]) : floor(p[d] + 0.5);
+                        int how = a->resize_nearest;
+                        double v = how == 0 ? ceil(p[d] - 0.5) : how == 1 ? floor(p[d]) : how == 2 ? ceil(p[d]) : floor(p[d] + 0.5);
                         at[d] = clampi((int64_t)v, x[2 + d]);
                     }
                     *to++ = plane[at[0] * x[3] + at[1]];
