@@ -157,6 +157,15 @@ static enum mien_code affine_vectors(struct mien_lower *l, enum mien_op op, cons
     return MIEN_OK;
 }
 
+/* Dense with the axis of channel_count innermost. */
+static enum mien_code counted_innermost(struct mien_lower *l, const struct mien_node *n, int k, int *out)
+{
+    int v;
+    MIEN_TRY(mien_lower_value(l, n->in[k], &v));
+    const enum mien_elem t = compute_type(l, v, n->out[0]);
+    return l->p->value[v].shape.rank == 4 ? mien_lower_need_nhwc(l, n->in[k], t, out) : mien_lower_need_plain(l, n->in[k], t, out);
+}
+
 static enum mien_code try_affine(struct mien_lower *l, const struct mien_node *n, bool *done)
 {
     const struct mien_shape *y = &l->g->tensor[n->out[0]].shape;
@@ -172,7 +181,7 @@ static enum mien_code try_affine(struct mien_lower *l, const struct mien_node *n
         const float *given = mien_lower_floats(l, n->in[k], NULL);
         if (given == NULL) return mien_lower_no_memory(l);
         if (count == 1) MIEN_TRY(operand(l, n, 1 - k, &in));
-        else MIEN_TRY(channels_last(l, n, 1 - k, &in));
+        else MIEN_TRY(counted_innermost(l, n, 1 - k, &in));
         const struct mien_value *v = &l->p->value[in];
         int axis[MIEN_MAX_RANK];
         mien_stride_order(v, axis);

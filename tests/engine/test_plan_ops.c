@@ -355,6 +355,24 @@ static struct onnx_build *rare(void)
     return b;
 }
 
+/* Rows of tokens: constants run along the last of three axes. */
+static struct onnx_build *tokens(void)
+{
+    struct onnx_build *b = start(6, 4, 5);
+    conv(b, "x", "a", 6, 8, 1, 1, 1);
+    onnx_build_i64(b, "flat", 3, D(0, 8, 20));
+    onnx_build_node(b, "Reshape", "a flat", "f");
+    onnx_build_node(b, "Transpose", "f", "t");
+    onnx_build_ints(b, "perm", 3, D(0, 2, 1));
+    onnx_build_random(b, "scale", 1, D(8), 0.5f, 1.5f, 1);
+    onnx_build_node(b, "Mul", "t scale", "m");
+    onnx_build_node(b, "Sigmoid", "m", "s");
+    onnx_build_random(b, "row", 2, D(20, 1), 0.5f, 1.5f, 2);
+    onnx_build_node(b, "Mul", "s row", "y");
+    onnx_build_output(b, "y");
+    return b;
+}
+
 static struct onnx_build *argmax(void)
 {
     struct onnx_build *b = start(4, 5, 6);
@@ -450,10 +468,10 @@ static void run_case(struct onnx_build *(*make)(void), enum mien_precision preci
 
 static struct onnx_build *(*const cases[])(void) = {conv_plain, conv_one_channel, conv_depthwise, conv_groups, conv_asymmetric, conv_dilated, conv_transpose,
     residual_dies, residual_lives, residual_self, flatten_gemm, matmul, pooling, resizing, squeeze_excite, detector_tail, concat_channels, slicing, arithmetic,
-    padding, depth_to_space, hard_swish, rare, argmax};
+    padding, depth_to_space, hard_swish, rare, tokens, argmax};
 static const char *const names[] = {"conv_plain", "conv_one_channel", "conv_depthwise", "conv_groups", "conv_asymmetric", "conv_dilated", "conv_transpose",
     "residual_dies", "residual_lives", "residual_self", "flatten_gemm", "matmul", "pooling", "resizing", "squeeze_excite", "detector_tail", "concat_channels", "slicing",
-    "arithmetic", "padding", "depth_to_space", "hard_swish", "rare", "argmax"};
+    "arithmetic", "padding", "depth_to_space", "hard_swish", "rare", "tokens", "argmax"};
 
 static void test_case(void **state)
 {
