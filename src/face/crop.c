@@ -250,7 +250,8 @@ static enum mien_code box(enum mien_crop_source source, const struct mien_model 
                       to_photo, e);
     /* tensor index -> offset from the centre in sides -> turned -> photo index */
     const float kx = side / (float)m->width, ky = side / (float)m->height, u0 = 0.5f * kx - 0.5f * side, v0 = 0.5f * ky - 0.5f * side;
-    *to_photo = (struct mien_affine){{cosine * kx, -sine * ky, cx + cosine * u0 - sine * v0 - 0.5f, sine * kx, cosine * ky, cy + sine * u0 + cosine * v0 - 0.5f}};
+    *to_photo = (struct mien_affine){{cosine * kx, -sine * ky, cx + cosine * u0 - sine * v0 - 0.5f,
+                                      sine * kx, cosine * ky, cy + sine * u0 + cosine * v0 - 0.5f}};
     return warp(source, m, photo, *to_photo, tensor, e);
 }
 

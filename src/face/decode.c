@@ -80,7 +80,8 @@ static bool scrfd_level(struct decoding *d, int level, int w, int h)
 {
     const struct grid g = grid_of(d->m, level, w, h);
     const float s = (float)g.stride;
-    const float *score = output(d, "score", g.stride, g.places), *bbox = output(d, "bbox", g.stride, 4 * g.places), *kps = output(d, "kps", g.stride, 10 * g.places);
+    const float *score = output(d, "score", g.stride, g.places), *bbox = output(d, "bbox", g.stride, 4 * g.places);
+    const float *kps = output(d, "kps", g.stride, 10 * g.places);
     if (score == NULL || bbox == NULL || kps == NULL) return false;
     for (int64_t i = 0; i < g.places; i++) {
         if (!(score[i] >= d->threshold)) continue;

@@ -49,7 +49,8 @@ static enum mien_code find_landmarks68(struct mien_models *models, struct mien_s
 {
     const struct mien_model *m = mien_models_role(models, MIEN_ROLE_LANDMARKS68, 0);
     struct mien_affine to_photo;
-    MIEN_FAIL_IF(m == NULL, e, MIEN_E_MODEL_MISSING, "pack \"%s\" has no model for \"landmarks68\", which its model for \"embed\" needs", mien_models_pack(models));
+    MIEN_FAIL_IF(m == NULL, e, MIEN_E_MODEL_MISSING,
+                 "pack \"%s\" has no model for \"landmarks68\", which its model for \"embed\" needs", mien_models_pack(models));
     MIEN_TRY(run_model(models, s, m, photo, face, NULL, "landmarks", points, 136, &to_photo, e));
     for (int i = 0; i < 136; i += 2)
         mien_affine_apply(&to_photo, points[i] * (float)m->width - 0.5f, points[i + 1] * (float)m->height - 0.5f, &points[i], &points[i + 1]);

@@ -72,8 +72,9 @@ struct mien_face_settings {
     int min_face_px;      /* faces with a shorter side below this are dropped; default 0 */
     bool small_faces;     /* also look for small faces: a second pass on overlapping tiles when the photo is larger than the detector's input
                            * (ID documents); default false */
-    bool rotations;       /* also look at the photo turned by 90, 180, 270 degrees (rotated ID portraits): three more passes; of one face's finds the surest stays. Boxes and points are
-                           * those of the photo as it is; "left" and "right" of the points then mean those of the face held upright; default false */
+    bool rotations;       /* also look at the photo turned by 90, 180, 270 degrees (rotated ID portraits): three more passes; of one face's
+                           * finds the surest stays. Boxes and points are those of the photo as it is; "left" and "right" of the points then
+                           * mean those of the face held upright; default false */
 };
 #define MIEN_FACE_SETTINGS_DEFAULT ((struct mien_face_settings){0})
 

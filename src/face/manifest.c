@@ -322,7 +322,8 @@ static enum mien_code read_detector(const struct reader *r, struct mien_model *m
     int decoder = 0;
     MIEN_TRY(read_choice(r, "decoder", true, decoders + 1, COUNT(decoders) - 1, &decoder));
     m->decoder = (enum mien_decoder)(decoder + 1);
-    if (m->crop.kind != MIEN_CROP_LETTERBOX && m->crop.kind != MIEN_CROP_CENTER_SQUARE) return WRONG(r, "crop.kind", "is letterbox or center_square for a detector");
+    if (m->crop.kind != MIEN_CROP_LETTERBOX && m->crop.kind != MIEN_CROP_CENTER_SQUARE)
+        return WRONG(r, "crop.kind", "is letterbox or center_square for a detector");
     MIEN_TRY(read_ints(r, "sizes", COUNT(m->sizes), 32, 4096, m->sizes, &m->n_sizes));
     for (int i = 0; i < m->n_sizes; i++)
         if (m->sizes[i] % 32 != 0) return WRONG(r, "sizes", "[%d] is not a multiple of 32", i);
@@ -382,7 +383,8 @@ enum mien_code mien_model_parse(const struct mien_json *entry, int number, struc
     MIEN_TRY(read_outputs(&r, m));
     MIEN_TRY(read_labels(&r, m));
     if (strcmp(m->task, "detect") == 0) MIEN_TRY(read_detector(&r, m));
-    else if (m->crop.kind == MIEN_CROP_LETTERBOX || m->crop.kind == MIEN_CROP_CENTER_SQUARE) return WRONG(&r, "crop.kind", "cuts no face; only detectors see the whole picture");
+    else if (m->crop.kind == MIEN_CROP_LETTERBOX || m->crop.kind == MIEN_CROP_CENTER_SQUARE)
+        return WRONG(&r, "crop.kind", "cuts no face; only detectors see the whole picture");
     if (strcmp(m->task, "embed") == 0) MIEN_TRY(read_embedding(&r, m));
     bool judges = strcmp(m->task, "spoof") == 0 || strcmp(m->task, "deepfake") == 0;
     MIEN_TRY(read_int(&r, "live_index", judges, 0, 63, &m->live_index));

@@ -211,7 +211,8 @@ const struct mien_model *mien_models_role(const struct mien_models *m, enum mien
 
 static enum mien_code check_net(const struct mien_model *model, const struct mien_net *net, struct mien_err *e)
 {
-    MIEN_FAIL_IF(mien_net_inputs(net) != 1, e, MIEN_E_MANIFEST, "model \"%s\": file: the network has %d inputs, 1 is supported", model->id, mien_net_inputs(net));
+    MIEN_FAIL_IF(mien_net_inputs(net) != 1, e, MIEN_E_MANIFEST, "model \"%s\": file: the network has %d inputs, 1 is supported", model->id,
+                 mien_net_inputs(net));
     for (int i = 0; i < model->n_outputs; i++)
         MIEN_FAIL_IF(mien_net_output_index(net, model->output[i].name) < 0, e, MIEN_E_MANIFEST, "model \"%s\": outputs.%s: the network has no output \"%s\"",
                      model->id, model->output[i].role, model->output[i].name);

@@ -51,7 +51,6 @@ struct mien_model {
     int n_levels; struct { int stride, n_anchors; float anchor[8]; } level[4]; /* anchor sizes in pixels where the decoder has them */
     /* embeddings */
     int dim;
-    bool euclidean;                      /* similarity is computed on L2-normalised vectors in any case; a threshold given as distance is converted by the manifest's writer */
     float threshold, threshold_fmr;      /* cosine, and the false match rate it was measured at; 0 when unmeasured */
     float calibration_slope;             /* confidence = 1 / (1 + exp(-slope * (similarity - threshold))) */
     char threshold_detector[64];
@@ -72,7 +71,8 @@ struct mien_models_settings { enum mien_precision precision; };
 /* `dir` holds manifest.json and the ONNX files it names. Verifies structure, not hashes (mien models check does that). */
 enum mien_code mien_models_open(const char *dir, const struct mien_models_settings *s, struct mien_models **out, struct mien_err *e) MIEN_MUST_CHECK;
 /* From text, for tests and fuzzing; `dir` is where files would lie. */
-enum mien_code mien_models_parse(const char *json, size_t n, const char *dir, const struct mien_models_settings *s, struct mien_models **out, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_models_parse(const char *json, size_t n, const char *dir, const struct mien_models_settings *s,
+                                 struct mien_models **out, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_models_free(struct mien_models **m);
 
 const char *mien_models_pack(const struct mien_models *m);  /* "standard", "npm", ... */

@@ -84,7 +84,8 @@ static void assert_shows(const struct crop *c, const struct mien_image *im, floa
             bool in = x > 8 && y > 8 && x < (float)im->width - 9 && y < (float)im->height - 9;
             bool out = x < -8 || y < -8 || x > (float)im->width + 7 || y > (float)im->height + 7;
             if (in && (fabsf(4 * p[0] + 1.5f - x) > 4.1f || fabsf(4 * p[1] + 1.5f - y) > 4.1f || fabsf(p[2] - 200) > 0.01f))
-                fail_msg("element %d,%d shows %.1f,%.1f of blue %.0f, should show %.1f,%.1f", u, v, (double)(4 * p[0] + 1.5f), (double)(4 * p[1] + 1.5f), (double)p[2], (double)x, (double)y);
+                fail_msg("element %d,%d shows %.1f,%.1f of blue %.0f, should show %.1f,%.1f", u, v, (double)(4 * p[0] + 1.5f),
+                         (double)(4 * p[1] + 1.5f), (double)p[2], (double)x, (double)y);
             if (out && outside >= 0.0f && (p[0] != outside || p[2] != outside)) fail_msg("element %d,%d outside the picture is %.1f", u, v, (double)p[0]);
         }
 }
@@ -299,7 +300,8 @@ static void view_and_full_picture_agree(void **state)
         struct mien_model m = k == 0 ? aligned(112) : model_of(MIEN_CROP_BOX, 96, 1.3f);
         m.crop.filter = k == 1 ? MIEN_BILINEAR : MIEN_AREA_OR_BILINEAR;
         const struct mien_detection d = face_at(500, 480, k == 0 ? 2.6f : 4.0f, 12.0f);
-        struct crop a = cut_from(MIEN_CROP_FROM_VIEW, &m, photo, &d), b = cut_from(MIEN_CROP_FROM_FULL, &m, photo, &d), c = cut_from(MIEN_CROP_FROM_ANY, &m, photo, &d);
+        struct crop a = cut_from(MIEN_CROP_FROM_VIEW, &m, photo, &d), b = cut_from(MIEN_CROP_FROM_FULL, &m, photo, &d);
+        struct crop c = cut_from(MIEN_CROP_FROM_ANY, &m, photo, &d);
         double dot = 0, aa = 0, bb = 0, shift[3] = {0};
         for (int i = 0; i < 3 * m.width * m.height; i++) {
             double p = a.t[i] - 127.5, q = b.t[i] - 127.5;

@@ -227,7 +227,10 @@ static void a_missing_output_is_reported_and_room_is_kept(void **state)
     outputs_free(&o);
 }
 
-static struct mien_detection at(float x, float y, float side, float score) { return (struct mien_detection){.box = {x, y, x + side, y + side}, .score = score}; }
+static struct mien_detection at(float x, float y, float side, float score)
+{
+    return (struct mien_detection){.box = {x, y, x + side, y + side}, .score = score};
+}
 
 static void nms_keeps_the_best_of_what_overlaps(void **state)
 {

@@ -184,7 +184,8 @@ static void closeups_are_found(void **state)
             const float mx = 0.05f * (b.x1 - b.x0), my = 0.05f * (b.y1 - b.y0);
             const int x0 = (int)fmaxf(b.x0 - mx, 0), y0 = (int)fmaxf(b.y0 - my, 0);
             const int x1 = (int)fminf(b.x1 + mx, (float)t.pixels.width), y1 = (int)fminf(b.y1 + my, (float)t.pixels.height);
-            const struct mien_image tight = {.px = t.pixels.px + (size_t)y0 * t.pixels.stride + 3 * (size_t)x0, .width = x1 - x0, .height = y1 - y0, .stride = t.pixels.stride};
+            const struct mien_image tight = {.px = t.pixels.px + (size_t)y0 * t.pixels.stride + 3 * (size_t)x0,
+                                             .width = x1 - x0, .height = y1 - y0, .stride = t.pixels.stride};
             struct mien_photo *photo;
             struct mien_err e = {0};
             TEST_TRY(mien_photo_from_pixels(&tight, &photo, &e), e);
@@ -301,7 +302,8 @@ static void rotated_photos_are_found_on_request(void **state)
             const float *a = upright.face[0].point, w = (float)t.pixels.width, h = (float)t.pixels.height, eyes = hypotf(a[2] - a[0], a[3] - a[1]);
             if (r.n != 1) fail_msg("%s turned by %d: %d faces", NAME[i], 90 * quarters, r.n);
             for (int k = 0; k < 10; k += 2) { /* the same eye, nose and mouth corner, where the turn put them */
-                float x = quarters == 1 ? h - a[k + 1] : quarters == 2 ? w - a[k] : a[k + 1], y = quarters == 1 ? a[k] : quarters == 2 ? h - a[k + 1] : w - a[k];
+                float x = quarters == 1 ? h - a[k + 1] : quarters == 2 ? w - a[k] : a[k + 1];
+                float y = quarters == 1 ? a[k] : quarters == 2 ? h - a[k + 1] : w - a[k];
                 worst = fmax(worst, (double)(hypotf(r.face[0].point[k] - x, r.face[0].point[k + 1] - y) / eyes));
                 if (without.n > 0) plain = fmax(plain, (double)(hypotf(without.face[0].point[k] - x, without.face[0].point[k + 1] - y) / eyes));
             }
@@ -333,7 +335,10 @@ static void small_faces_are_found_on_request(void **state)
     for (int y = 0; y < h; y++)
         for (int x = 0; x < 3 * w; x++) {
             int sum = 0;
-            for (int k = 0; k < factor * factor; k++) sum += t.pixels.px[(size_t)(factor * y + k / factor) * t.pixels.stride + (size_t)(3 * (factor * (x / 3) + k % factor) + x % 3)];
+            for (int k = 0; k < factor * factor; k++) {
+                const int from_x = factor * (x / 3) + k % factor, from_y = factor * y + k / factor;
+                sum += t.pixels.px[(size_t)from_y * t.pixels.stride + (size_t)(3 * from_x + x % 3)];
+            }
             sheet.px[(size_t)(top + y) * sheet.stride + (size_t)(3 * left + x)] = (uint8_t)(sum / (factor * factor));
         }
     TEST_TRY(mien_photo_from_pixels(&sheet, &photo, &e), e);
@@ -377,7 +382,8 @@ static void tiles_do_not_double_faces(void **state)
 /* ---- every decoder of the catalogue ---- */
 
 #define LEVELS3(n) "[{\"stride\":8,\"anchors\":" #n "},{\"stride\":16,\"anchors\":" #n "},{\"stride\":32,\"anchors\":" #n "}]"
-#define IN(side, channels, mean, scale) "\"input\":{\"width\":" #side ",\"height\":" #side ",\"channels\":\"" channels "\",\"mean\":[" mean "],\"scale\":[" scale "]}"
+#define IN(side, channels, mean, scale)                                                                                                           \
+    "\"input\":{\"width\":" #side ",\"height\":" #side ",\"channels\":\"" channels "\",\"mean\":[" mean "],\"scale\":[" scale "]}"
 #define SCRFD(id)                                                                                                                                  \
     "{\"id\":\"" id "\",\"task\":\"detect\",\"file\":\"" id ".onnx\"," IN(640, "rgb", "127.5", "0.0078125") ",\"crop\":{\"kind\":\"letterbox\"},"    \
     "\"decoder\":\"scrfd\",\"sizes\":[640,320,160],\"levels\":" LEVELS3(2) ",\"score_threshold\":0.5,\"nms_iou\":0.4,"                             \
@@ -398,9 +404,11 @@ static const char DETECTORS[] =
     "\"score_threshold\":0.5,\"nms_iou\":0.3,\"outputs\":{\"boxes\":\"regressors\",\"scores\":\"classificators\"}},"
     "{\"id\":\"blazeface_back\",\"task\":\"detect\",\"file\":\"blazeface_back.onnx\"," IN(256, "rgb", "127.5", "0.0078431373") ","
     "\"crop\":{\"kind\":\"center_square\"},\"decoder\":\"blazeface\",\"sizes\":[256],\"levels\":[{\"stride\":16,\"anchors\":2},{\"stride\":32,\"anchors\":6}],"
-    "\"score_threshold\":0.5,\"nms_iou\":0.3,\"outputs\":{\"boxes_16\":\"boxes_16\",\"boxes_32\":\"boxes_32\",\"scores_16\":\"scores_16\",\"scores_32\":\"scores_32\"}},"
+    "\"score_threshold\":0.5,\"nms_iou\":0.3,\"outputs\":{\"boxes_16\":\"boxes_16\",\"boxes_32\":\"boxes_32\","
+    "\"scores_16\":\"scores_16\",\"scores_32\":\"scores_32\"}},"
     "{\"id\":\"faceapi_ssd_mobilenetv1\",\"task\":\"detect\",\"file\":\"faceapi_ssd_mobilenetv1.onnx\"," IN(512, "rgb", "127.5", "0.0078431373") ","
-    "\"crop\":{\"kind\":\"letterbox\"},\"decoder\":\"ssd\",\"sizes\":[512],\"score_threshold\":0.5,\"nms_iou\":0.5,\"outputs\":{\"boxes\":\"boxes\",\"scores\":\"scores\"}}]}";
+    "\"crop\":{\"kind\":\"letterbox\"},\"decoder\":\"ssd\",\"sizes\":[512],\"score_threshold\":0.5,\"nms_iou\":0.5,"
+    "\"outputs\":{\"boxes\":\"boxes\",\"scores\":\"scores\"}}]}";
 
 /* One photo by every detector that is there: boxes agree with yunet's (IoU 0.5), points lie on the same features. */
 static int compare_detectors(struct test_pack *p, struct test_photo *t, int *agree, double *point_error)

@@ -129,8 +129,8 @@ static void orientations_mirror_and_format_keep_the_person(void **state)
     t = test_photo_pixels("nasty_inputs", "files/derived/face_orientation_1.jpg", 0.5f, false);
     float padded = mien_similarity_cosine(first, embed(&p, t.photo, &n), dim_of(&p));
     test_photo_close(&t);
-    printf("cosine with the first: worst of 7 EXIF orientations %.5f, decoded pixels %.5f, mirrored %.4f, half as large in the frame %.4f\n", (double)worst, (double)pixels,
-           (double)mirrored, (double)padded);
+    printf("cosine with the first: worst of 7 EXIF orientations %.5f, decoded pixels %.5f, mirrored %.4f, half as large in the frame %.4f\n", (double)worst,
+           (double)pixels, (double)mirrored, (double)padded);
     assert_true(worst > 0.99f && pixels > 0.99f && mirrored > 0.8f && padded > 0.95f);
     test_pack_close(&p);
 }
@@ -184,7 +184,9 @@ static void the_view_serves_as_well_as_the_full_picture(void **state)
         if (n > 0 && scale < 1.0f) {
             float cosine = view_against_full(&p, t.photo, &d[0], &density);
             if (density * scale >= 1.0f) { /* the rule of crop.c */
-                if (cosine < 0.996f || getenv("MIEN_TEST_VERBOSE") != NULL) printf("%s: view 1/%.0f, %.2f view pixels per tensor pixel: cosine %.4f\n", csv.cell[i][0], (double)(1 / scale), (double)(density * scale), (double)cosine);
+                if (cosine < 0.996f || getenv("MIEN_TEST_VERBOSE") != NULL)
+                    printf("%s: view 1/%.0f, %.2f view pixels per tensor pixel: cosine %.4f\n", csv.cell[i][0], (double)(1 / scale),
+                           (double)(density * scale), (double)cosine);
                 worst = fminf(worst, cosine);
                 sum += (double)cosine;
                 n_used++;

@@ -33,11 +33,13 @@ static void a_manifest_is_read(void **state)
     (void)state;
     struct mien_models *m;
     struct mien_err e;
-    TEST_TRY(parse(PACK(DETECTOR "," EMBEDDER "," SPOOF "," POINTS, "\"detect\":\"d\",\"embed\":\"e-1.0_x\",\"iris\":null,\"spoof\":[\"s\"],\"blendshapes\":\"p\""), &m, &e), e);
+    TEST_TRY(parse(PACK(DETECTOR "," EMBEDDER "," SPOOF "," POINTS,
+                        "\"detect\":\"d\",\"embed\":\"e-1.0_x\",\"iris\":null,\"spoof\":[\"s\"],\"blendshapes\":\"p\""), &m, &e), e);
     assert_string_equal(mien_models_pack(m), "test");
     assert_string_equal(mien_models_dir(m), "/nonexistent");
     assert_int_equal(mien_models_count(m), 4);
-    const struct mien_model *d = mien_models_role(m, MIEN_ROLE_DETECT, 0), *x = mien_models_find(m, "e-1.0_x"), *s = mien_models_at(m, 2), *p = mien_models_at(m, 3);
+    const struct mien_model *d = mien_models_role(m, MIEN_ROLE_DETECT, 0), *x = mien_models_find(m, "e-1.0_x");
+    const struct mien_model *s = mien_models_at(m, 2), *p = mien_models_at(m, 3);
     assert_true(d == mien_models_at(m, 0) && x == mien_models_role(m, MIEN_ROLE_EMBED, 0) && s == mien_models_role(m, MIEN_ROLE_SPOOF, 0));
     assert_null(mien_models_role(m, MIEN_ROLE_DETECT, 1));
     assert_null(mien_models_role(m, MIEN_ROLE_DETECT, -1));
@@ -107,7 +109,8 @@ static const struct { const char *model, *from, *to, *says; } WRONG[] = {
     {DETECTOR, "\"sizes\":[16,32]", "\"sizes\":[16,-1]", "\"d\": levels[0].sizes: [1] is not above 0"},
     {DETECTOR, "[{\"stride\":8,\"anchors\":2,\"sizes\":[16,32]}]", "[7]", "\"d\": levels: [0] is not an object"},
     {DETECTOR, "[{\"stride\":8,\"anchors\":2,\"sizes\":[16,32]}]", "[]", "\"d\": levels: "},
-    {DETECTOR, "\"anchors\":2,\"sizes\":[16,32]}", "\"anchors\":1,\"sizes\":[1]},{\"stride\":8,\"anchors\":1,\"sizes\":[1]}", "\"d\": levels[1].stride: appears twice"},
+    {DETECTOR, "\"anchors\":2,\"sizes\":[16,32]}", "\"anchors\":1,\"sizes\":[1]},{\"stride\":8,\"anchors\":1,\"sizes\":[1]}",
+     "\"d\": levels[1].stride: appears twice"},
     {DETECTOR, "\"score_threshold\":0.5", "\"score_threshold\":1", "\"d\": score_threshold: is outside"},
     {DETECTOR, "\"nms_iou\":0.4", "\"nms_iou\":\"0.4\"", "\"d\": nms_iou: is not a number"},
     {DETECTOR, "\"conf\":\"b\"", "\"konf\":\"b\"", "\"d\": outputs: no \"conf\""},
