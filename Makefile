@@ -7,19 +7,21 @@ MAKEFLAGS += --no-builtin-rules
 BUILD ?= build
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 OPT ?= -O2 -g
-ROOMS := base codec image onnx engine face app
+ROOMS := base codec crypto image onnx engine face app
 
 # Include arrows and link order, outermost first (docs/architecture.md). tools/lint/arrows.py checks the includes.
 NEEDS_base :=
 NEEDS_codec := base
+NEEDS_crypto := codec base
 NEEDS_image := base
 NEEDS_onnx := base
 NEEDS_engine := onnx base
 NEEDS_face := engine onnx image codec base
-NEEDS_app := face engine onnx image codec base
+NEEDS_app := face engine onnx image crypto codec base
 
 LIBS_base := -lm -lpthread
 LIBS_codec := -ljansson
+LIBS_crypto := -lcrypto
 LIBS_image := -ljpeg -lpng16 -lz -lwebp -lgif
 LIBS_onnx := -lm
 LIBS_engine := -ldnnl -lgomp

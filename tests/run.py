@@ -47,16 +47,14 @@ def suites():
     clang = ['CC=clang-14', 'BUILD=build/clang']
     sanitised = ['SAN=address,undefined', 'OPT=-O1 -g', 'BUILD=build/asan']
     racing = ['SAN=thread', 'OPT=-O1 -g', 'BUILD=build/tsan']
-    threaded = [t for t in THREADED if os.path.exists(os.path.join(ROOT, f'tests/{os.path.dirname(t)}/test_{os.path.basename(t)}.c'))]
-    yield make('build/gcc', 'all', 'tests', *RUN_NET)
+    yield make('build/gcc', 'all', 'tests')
     yield Suite('lint', ['tools/lint/run'])
     yield make('build/clang', *clang, 'all', 'tests')
     yield make('build/asan', *sanitised, 'tests', 'fuzz-replay')
-    if threaded:
-        yield make('build/tsan', *racing, *(f'build/tsan/tests/{os.path.dirname(t)}/test_{os.path.basename(t)}' for t in threaded))
+    yield make('build/tsan', *racing, *(f'build/tsan/tests/{os.path.dirname(t)}/test_{os.path.basename(t)}' for t in THREADED))
     yield from unit_tests('unit', 'build')
     yield from unit_tests('asan', 'build/asan', env=asan, timeout=900)
-    yield from unit_tests('tsan', 'build/tsan', threaded, {'OMP_NUM_THREADS': '1'}, 900)
+    yield from unit_tests('tsan', 'build/tsan', THREADED, {'OMP_NUM_THREADS': '1'}, 900)
     yield from unit_tests('avx2', 'build', AVX2, {'ONEDNN_MAX_CPU_ISA': 'AVX2', 'MIEN_CPU_MASK': '1'}, 600)
     for target in sorted(glob.glob(os.path.join(ROOT, 'fuzz', 'fuzz_*.c'))):
         name = os.path.basename(target)[:-2]
@@ -69,9 +67,8 @@ def suites():
 
 
 # Unit tests that start threads (run again under ThreadSanitizer) and those that depend on the processor's instruction set.
-THREADED = ['engine/threads', 'api/api', 'base/thread', 'face/threads']
-AVX2 = ['engine/goldens', 'engine/kernels']
-RUN_NET = []
+THREADED = ['api/api', 'base/thread', 'engine/net']
+AVX2 = ['engine/goldens', 'engine/net', 'engine/plan_ops']
 
 
 def run(suite):

@@ -11,8 +11,8 @@
 
 #include "app/goldens.h"
 #include "app/nets.h"
-#include "app/sha256.h"
 #include "base/file.h"
+#include "crypto/digest.h"
 
 enum { MAX_MODEL_BYTES = 1 << 30, MAX_JSON_BYTES = 16 << 20 };
 
@@ -51,12 +51,15 @@ static bool hash_holds(struct report *r, const char *id, const char *path, const
     struct mien_err e = {0};
     struct mien_file f;
     char hex[65], detail[160];
-    if (mien_file_map(path, MAX_MODEL_BYTES, &f, &e) != MIEN_OK) {
+    enum mien_code code = mien_file_map(path, MAX_MODEL_BYTES, &f, &e);
+    if (code == MIEN_OK) {
+        code = mien_sha256_hex(f.data, f.size, hex, &e);
+        mien_file_unmap(&f);
+    }
+    if (code != MIEN_OK) {
         line(r, id, "sha256", "bad", e.msg);
         return false;
     }
-    mien_sha256_hex(f.data, f.size, hex);
-    mien_file_unmap(&f);
     if (strcmp(hex, sha256) == 0) {
         line(r, id, "sha256", "ok", "");
         return true;

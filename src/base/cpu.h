@@ -11,7 +11,8 @@ enum mien_cpu_flag {
     MIEN_CPU_AMX_INT8 = 1 << 5
 };
 
-/* Flags of this machine, less those that the environment's MIEN_CPU_MASK (a number, e.g. 1 = AVX2 only) lacks, after the mask below. Cheap after the first call; thread-safe. */
+/* Flags of this machine, less those that the environment's MIEN_CPU_MASK (a number, e.g. 1 = AVX2 only) lacks, after the mask below. Cheap after the first
+ * call; thread-safe. */
 unsigned mien_cpu_flags(void);
 
 /* Hides flags that are not in `mask` from mien_cpu_flags (tests, --cpumask). ~0u = all. */

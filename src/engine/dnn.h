@@ -66,8 +66,10 @@ enum mien_dnn_result {
     MIEN_DNN_FAILED      /* e says why */
 };
 /* On MADE and REFERENCE *out is the primitive, and *w the packed weights (a reference; NULL for none). */
-enum mien_dnn_result mien_dnn_make_conv(struct mien_weight_cache *c, const struct mien_dnn_conv *d, struct mien_dnn **out, struct mien_weights **w, struct mien_err *e);
-enum mien_dnn_result mien_dnn_make_fc(struct mien_weight_cache *c, const struct mien_dnn_fc *d, struct mien_dnn **out, struct mien_weights **w, struct mien_err *e);
+enum mien_dnn_result mien_dnn_make_conv(struct mien_weight_cache *c, const struct mien_dnn_conv *d, struct mien_dnn **out, struct mien_weights **w,
+                                        struct mien_err *e);
+enum mien_dnn_result mien_dnn_make_fc(struct mien_weight_cache *c, const struct mien_dnn_fc *d, struct mien_dnn **out, struct mien_weights **w,
+                                      struct mien_err *e);
 enum mien_dnn_result mien_dnn_make_pool(const struct mien_dnn_pool *d, struct mien_dnn **out, struct mien_err *e);
 
 void mien_dnn_free(struct mien_dnn **d);

@@ -1,4 +1,5 @@
 /* oneDNN: descriptions of layers become primitives. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static bool describe(struct maker *m, const_dnnl_op_desc_t desc)
         fail(m, "description", st);
         return false;
     }
-    strncpy(m->d->impl, impl, sizeof m->d->impl - 1);
+    snprintf(m->d->impl, sizeof m->d->impl, "%s", impl);
     if (is_reference(impl)) m->result = MIEN_DNN_REFERENCE;
     const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(m->pd, dnnl_query_scratchpad_md, 0);
     if (scratch != NULL && dnnl_memory_desc_get_size(scratch) > 0) m->d->scratch = *scratch;
@@ -171,9 +172,10 @@ enum mien_dnn_result mien_dnn_make_conv(struct mien_weight_cache *c, const struc
         m.d->src = by_tag(4, sd, d->src, dnnl_nhwc);
         m.d->dst = by_tag(4, dd, d->dst, dnnl_nhwc);
         dnnl_convolution_desc_t cd;
-        dnnl_status_t st = d->transposed
-            ? dnnl_dilated_deconvolution_forward_desc_init(&cd, dnnl_forward_inference, dnnl_deconvolution_direct, &m.d->src, &weights, b, &m.d->dst, stride, dilation, low, high)
-            : dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_inference, dnnl_convolution_direct, &m.d->src, &weights, b, &m.d->dst, stride, dilation, low, high);
+        dnnl_status_t st = d->transposed ? dnnl_dilated_deconvolution_forward_desc_init(&cd, dnnl_forward_inference, dnnl_deconvolution_direct, &m.d->src,
+                                                                                        &weights, b, &m.d->dst, stride, dilation, low, high)
+                                         : dnnl_dilated_convolution_forward_desc_init(&cd, dnnl_forward_inference, dnnl_convolution_direct, &m.d->src, &weights,
+                                                                                      b, &m.d->dst, stride, dilation, low, high);
         if (st != dnnl_success) m.result = MIEN_DNN_NONE;
         else if (describe(&m, &cd) && create(&m) && add_weights(&m, c, &user, d->weights)) add_bias(&m, &bias, d->bias);
     }

@@ -100,7 +100,8 @@ static enum mien_code conv_try(struct mien_lower *l, struct conv *c, bool fused,
     *done = true;
     int made = c->out;
     enum mien_code code = MIEN_OK;
-    if (over && !sum) code = mien_lower_new(l, &l->p->value[c->out].shape, l->p->value[c->out].stride, c->d.dst, &made); /* the addend lies where the sum goes */
+    if (over && !sum)
+        code = mien_lower_new(l, &l->p->value[c->out].shape, l->p->value[c->out].stride, c->d.dst, &made); /* the addend lies where the sum goes */
     if (code != MIEN_OK) {
         mien_dnn_free(&d);
         mien_weights_release(l->p->net->weights, w);
@@ -132,7 +133,10 @@ static void run_wino(const struct mien_step *s, unsigned char *const *at, void *
     mien_wino_run(&w->shape, w->m, &a);
 }
 
-static bool wino_act(enum mien_act_kind k) { return k == MIEN_ACT_NONE || k == MIEN_ACT_RELU || k == MIEN_ACT_LEAKY || k == MIEN_ACT_CLIP || k == MIEN_ACT_PRELU; }
+static bool wino_act(enum mien_act_kind k)
+{
+    return k == MIEN_ACT_NONE || k == MIEN_ACT_RELU || k == MIEN_ACT_LEAKY || k == MIEN_ACT_CLIP || k == MIEN_ACT_PRELU;
+}
 
 static enum mien_code conv_wino(struct mien_lower *l, struct conv *c, bool *done)
 {
@@ -140,8 +144,16 @@ static enum mien_code conv_wino(struct mien_lower *l, struct conv *c, bool *done
     *done = false;
     if (d->transposed || d->groups != 1 || d->kernel[0] != 3 || d->kernel[1] != 3 || d->stride[0] != 1 || d->stride[1] != 1 || d->dilation[0] != 1 ||
         d->dilation[1] != 1 || d->src != d->dst || !wino_act(c->act.kind) || d->n * d->oh * d->ow > 1 << 26) return MIEN_OK;
-    const struct wino probe = {.shape = {.n = (int)d->n, .h = (int)d->ih, .w = (int)d->iw, .ic = (int)d->ic, .oc = (int)d->oc, .oh = (int)d->oh, .ow = (int)d->ow,
-                                         .pad_top = d->pad[0], .pad_left = d->pad[1], .bf16 = d->src == MIEN_BF16}};
+    const struct wino probe = {.shape = {.n = (int)d->n,
+                                         .h = (int)d->ih,
+                                         .w = (int)d->iw,
+                                         .ic = (int)d->ic,
+                                         .oc = (int)d->oc,
+                                         .oh = (int)d->oh,
+                                         .ow = (int)d->ow,
+                                         .pad_top = d->pad[0],
+                                         .pad_left = d->pad[1],
+                                         .bf16 = d->src == MIEN_BF16}};
     struct wino *w = mien_plan_alloc(l->p, sizeof *w);
     if (w == NULL) return mien_lower_no_memory(l);
     *w = probe;
@@ -155,7 +167,8 @@ static enum mien_code conv_wino(struct mien_lower *l, struct conv *c, bool *done
     if (packed == NULL) return mien_lower_no_memory(l);
     MIEN_TRY(hold_weights(l, packed));
     const float *slope = c->slope;
-    if (c->act.kind == MIEN_ACT_RELU || c->act.kind == MIEN_ACT_LEAKY) MIEN_TRY(mien_step_fill(l, d->oc, c->act.kind == MIEN_ACT_LEAKY ? c->act.a : 0.0f, &slope));
+    if (c->act.kind == MIEN_ACT_RELU || c->act.kind == MIEN_ACT_LEAKY)
+        MIEN_TRY(mien_step_fill(l, d->oc, c->act.kind == MIEN_ACT_LEAKY ? c->act.a : 0.0f, &slope));
     struct mien_step *s = mien_lower_step(l, "", run_wino);
     if (s == NULL) return MIEN_E_NOMEM;
     snprintf(s->impl, sizeof s->impl, "winograd:f%d%s", w->m, w->shape.bf16 ? "_bf16" : "");
@@ -213,9 +226,16 @@ static enum mien_code conv_attributes(struct mien_lower *l, struct conv *c, cons
     if (w->data == NULL || w->type != MIEN_F32) return MIEN_LOWER_FAIL(l, "the weights are not a float constant");
     if (w->shape.rank != 4) return MIEN_LOWER_FAIL(l, "weights of rank %d; only two spatial axes are supported", w->shape.rank);
     struct mien_dnn_conv *d = &c->d;
-    *d = (struct mien_dnn_conv){.n = x->dim[0], .ic = x->dim[1], .ih = x->dim[2], .iw = x->dim[3], .oc = y->dim[1], .oh = y->dim[2], .ow = y->dim[3],
-                                
-                                .groups = a->groups == 1 ? 1 : (int)(a->groups * x->dim[1] / l->g->tensor[c->n->in[0]].shape.dim[1]), .transposed = c->n->op == MIEN_OP_CONV_TRANSPOSE};
+    *d = (struct mien_dnn_conv){.n = x->dim[0],
+                                .ic = x->dim[1],
+                                .ih = x->dim[2],
+                                .iw = x->dim[3],
+                                .oc = y->dim[1],
+                                .oh = y->dim[2],
+                                .ow = y->dim[3],
+
+                                .groups = a->groups == 1 ? 1 : (int)(a->groups * x->dim[1] / l->g->tensor[c->n->in[0]].shape.dim[1]),
+                                .transposed = c->n->op == MIEN_OP_CONV_TRANSPOSE};
     for (int i = 0; i < 2; i++) {
         d->kernel[i] = (int)w->shape.dim[2 + i];
         d->stride[i] = a->stride[i];
@@ -508,8 +528,16 @@ enum mien_code mien_lower_pool(struct mien_lower *l, const struct mien_node *n)
     int64_t stride[MIEN_MAX_RANK];
     MIEN_TRY(mien_lower_need_nhwc(l, n->in[0], l->type, &in));
     const struct mien_shape *x = &l->p->value[in].shape;
-    struct mien_dnn_pool d = {.n = x->dim[0], .c = x->dim[1], .ih = x->dim[2], .iw = x->dim[3], .oh = y->dim[2], .ow = y->dim[3],
-                              .max = n->op == MIEN_OP_MAXPOOL || n->op == MIEN_OP_GLOBALMAXPOOL, .count_pad = a->count_include_pad, .type = l->type, .dst = l->type};
+    struct mien_dnn_pool d = {.n = x->dim[0],
+                              .c = x->dim[1],
+                              .ih = x->dim[2],
+                              .iw = x->dim[3],
+                              .oh = y->dim[2],
+                              .ow = y->dim[3],
+                              .max = n->op == MIEN_OP_MAXPOOL || n->op == MIEN_OP_GLOBALMAXPOOL,
+                              .count_pad = a->count_include_pad,
+                              .type = l->type,
+                              .dst = l->type};
     const bool global = n->op == MIEN_OP_GLOBALAVGPOOL || n->op == MIEN_OP_GLOBALMAXPOOL;
     for (int i = 0; i < 2; i++) {
         d.kernel[i] = global ? (int)x->dim[2 + i] : a->kernel[i];

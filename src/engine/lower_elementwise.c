@@ -39,7 +39,8 @@ enum mien_code mien_lower_unary(struct mien_lower *l, const struct mien_node *n)
     if (n->op == MIEN_OP_CLIP) { /* bounds are optional constant inputs; alpha and beta hold what stands without them */
         const float *low = n->n_in > 1 && n->in[1] >= 0 ? mien_lower_floats(l, n->in[1], NULL) : NULL;
         const float *high = n->n_in > 2 && n->in[2] >= 0 ? mien_lower_floats(l, n->in[2], NULL) : NULL;
-        if ((n->n_in > 1 && n->in[1] >= 0 && low == NULL) || (n->n_in > 2 && n->in[2] >= 0 && high == NULL)) return MIEN_LOWER_FAIL(l, "the bounds are not constant");
+        if ((n->n_in > 1 && n->in[1] >= 0 && low == NULL) || (n->n_in > 2 && n->in[2] >= 0 && high == NULL))
+            return MIEN_LOWER_FAIL(l, "the bounds are not constant");
         if (low != NULL) a = *low;
         if (high != NULL) b = *high;
     }
@@ -97,7 +98,8 @@ enum mien_code mien_lower_batchnorm(struct mien_lower *l, const struct mien_node
     for (int i = 0; i < 2; i++) {
         size_t count;
         vec[i] = mien_lower_floats(l, n->in[1 + i], &count);
-        if (vec[i] == NULL || (count != 1 && count != (size_t)s.dim[1])) return MIEN_LOWER_FAIL(l, "parameters are not constants of %lld elements", (long long)s.dim[1]);
+        if (vec[i] == NULL || (count != 1 && count != (size_t)s.dim[1]))
+            return MIEN_LOWER_FAIL(l, "parameters are not constants of %lld elements", (long long)s.dim[1]);
         if (count == 1) MIEN_TRY(mien_step_fill(l, s.dim[1], vec[i][0], &vec[i]));
     }
     MIEN_TRY(target(l, in, 1, &out));
@@ -144,7 +146,8 @@ static int64_t channel_count(const struct mien_shape *x, const struct mien_shape
     return x->dim[axis];
 }
 
-static enum mien_code affine_vectors(struct mien_lower *l, enum mien_op op, const float *given, int64_t n, int64_t channels, bool reversed, float **scale, float **shift)
+static enum mien_code affine_vectors(struct mien_lower *l, enum mien_op op, const float *given, int64_t n, int64_t channels, bool reversed, float **scale,
+                                     float **shift)
 {
     *scale = mien_plan_alloc(l->p, ((size_t)channels + 16) * sizeof(float));
     *shift = mien_plan_alloc(l->p, ((size_t)channels + 16) * sizeof(float));

@@ -39,8 +39,8 @@ static bool alike(const struct mien_lower *l, const struct mien_node *a, const s
 {
     const struct mien_attrs *x = &a->attr, *y = &b->attr;
     const struct mien_shape *v = &l->g->tensor[a->in[1]].shape, *w = &l->g->tensor[b->in[1]].shape;
-    return v->dim[2] == w->dim[2] && v->dim[3] == w->dim[3] && memcmp(x->stride, y->stride, sizeof x->stride) == 0 && memcmp(x->pad, y->pad, sizeof x->pad) == 0 &&
-           memcmp(x->dilation, y->dilation, sizeof x->dilation) == 0 &&
+    return v->dim[2] == w->dim[2] && v->dim[3] == w->dim[3] && memcmp(x->stride, y->stride, sizeof x->stride) == 0 &&
+           memcmp(x->pad, y->pad, sizeof x->pad) == 0 && memcmp(x->dilation, y->dilation, sizeof x->dilation) == 0 &&
            l->wants_f32[a->out[0]] == l->wants_f32[b->out[0]];
 }
 

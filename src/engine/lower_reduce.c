@@ -131,8 +131,8 @@ static void run_resize(const struct mien_step *s, unsigned char *const *at, void
     (void)scratch;
     const struct resize *r = s->more;
     for (int64_t i = 0; i < r->n; i++)
-        mien_k_resize((float *)(void *)at[s->out] + i * r->oh * r->ow * r->c, (const float *)(const void *)at[s->in[0]] + i * r->h * r->w * r->c, r->h, r->w, r->c, r->oh,
-                      r->ow, r->a.scale[0], r->a.scale[1], r->a.resize_mode, r->a.resize_coord, r->a.resize_nearest);
+        mien_k_resize((float *)(void *)at[s->out] + i * r->oh * r->ow * r->c, (const float *)(const void *)at[s->in[0]] + i * r->h * r->w * r->c, r->h, r->w,
+                      r->c, r->oh, r->ow, r->a.scale[0], r->a.scale[1], r->a.resize_mode, r->a.resize_coord, r->a.resize_nearest);
 }
 
 static void run_upsample(const struct mien_step *s, unsigned char *const *at, void *scratch)
@@ -164,7 +164,8 @@ enum mien_code mien_lower_resize(struct mien_lower *l, const struct mien_node *n
     if (r == NULL) return mien_lower_no_memory(l);
     MIEN_TRY(mien_lower_value(l, n->in[0], &v));
     const struct mien_value x = l->p->value[v];
-    if (x.shape.rank != 4 || y->dim[1] != x.shape.dim[1] || y->dim[0] != x.shape.dim[0]) return MIEN_LOWER_FAIL(l, "only the last two axes of four can be resized");
+    if (x.shape.rank != 4 || y->dim[1] != x.shape.dim[1] || y->dim[0] != x.shape.dim[0])
+        return MIEN_LOWER_FAIL(l, "only the last two axes of four can be resized");
     *r = (struct resize){x.shape.dim[0], x.shape.dim[1], x.shape.dim[2], x.shape.dim[3], y->dim[2], y->dim[3], n->attr, 4};
     const bool simple = is_upsample(r);
     const enum mien_elem type = simple ? x.type : MIEN_F32;
@@ -216,7 +217,8 @@ static void run_moments(const struct mien_step *s, unsigned char *const *at, voi
             const double f = 1.0 / sqrt(square / (double)r->n + (double)s->a);
             for (size_t k = 0; k < r->n; k++) {
                 const size_t p = s->code == 0 ? k : i;
-                y[base + k * r->inner] = (float)(((double)x[base + k * r->inner] - mean) * f) * (s->vec[0] == NULL ? 1.0f : s->vec[0][p]) + (s->vec[1] == NULL ? 0.0f : s->vec[1][p]);
+                y[base + k * r->inner] = (float)(((double)x[base + k * r->inner] - mean) * f) * (s->vec[0] == NULL ? 1.0f : s->vec[0][p]) +
+                                         (s->vec[1] == NULL ? 0.0f : s->vec[1][p]);
             }
         }
 }
@@ -247,7 +249,9 @@ enum mien_code mien_lower_norm(struct mien_lower *l, const struct mien_node *n)
     mien_stride_order(&x, order);
     struct reduce *r = layout_of(l, &x, order, axis);
     if (r == NULL) return mien_lower_no_memory(l);
-    if (instance) *r = (struct reduce){.outer = (size_t)x.shape.dim[0], .n = (size_t)(mien_shape_count(&x.shape) / (x.shape.dim[0] * x.shape.dim[1])), .inner = (size_t)x.shape.dim[1]};
+    if (instance)
+        *r = (struct reduce){
+            .outer = (size_t)x.shape.dim[0], .n = (size_t)(mien_shape_count(&x.shape) / (x.shape.dim[0] * x.shape.dim[1])), .inner = (size_t)x.shape.dim[1]};
     MIEN_TRY(mien_lower_new(l, &x.shape, x.stride, MIEN_F32, &out));
     struct mien_step *s = one_in(l, lp ? "own:lpnorm" : "own:norm", lp ? run_lp : run_moments, in, out, r);
     if (s == NULL) return MIEN_E_NOMEM;

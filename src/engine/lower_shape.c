@@ -328,7 +328,11 @@ enum mien_code mien_lower_pad(struct mien_lower *l, const struct mien_node *n)
     mien_stride_order(&x, axis);
     struct pad *p = mien_plan_alloc(l->p, sizeof *p);
     if (p == NULL) return mien_lower_no_memory(l);
-    *p = (struct pad){.rank = y->rank, .mode = n->attr.pad_mode, .elem = mien_elem_size(x.type), .value = n->attr.pad_value, .value16 = mien_bf16_from_f32(n->attr.pad_value)};
+    *p = (struct pad){.rank = y->rank,
+                      .mode = n->attr.pad_mode,
+                      .elem = mien_elem_size(x.type),
+                      .value = n->attr.pad_value,
+                      .value16 = mien_bf16_from_f32(n->attr.pad_value)};
     for (int i = 0; i < y->rank; i++) {
         p->dim[i] = x.shape.dim[axis[i]];
         p->begin[i] = n->attr.pads[axis[i]];

@@ -195,7 +195,8 @@ enum mien_code mien_plan_build(struct mien_plan *p, const struct mien_graph *g, 
     p->n_out = g->n_outputs;
     p->macs = g->macs;
     enum mien_code code = MIEN_OK;
-    if (l.value_of == NULL || l.deferred == NULL || l.uses == NULL || l.wants_f32 == NULL || l.whole == NULL || l.done == NULL || p->input == NULL || p->output == NULL) {
+    if (l.value_of == NULL || l.deferred == NULL || l.uses == NULL || l.wants_f32 == NULL || l.whole == NULL || l.done == NULL || p->input == NULL ||
+        p->output == NULL) {
         code = mien_lower_no_memory(&l);
     } else {
         for (size_t i = 0; i < n; i++) l.value_of[i] = l.deferred[i] = l.whole[i] = MIEN_NO_VALUE;

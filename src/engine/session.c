@@ -125,7 +125,8 @@ static enum mien_code new_exec(struct mien_session *s, struct mien_net *n, struc
     return MIEN_OK;
 }
 
-enum mien_code mien_session_exec(struct mien_session *s, struct mien_net *n, const struct mien_shape *shapes, int n_shapes, struct mien_exec **out, struct mien_err *e)
+enum mien_code mien_session_exec(struct mien_session *s, struct mien_net *n, const struct mien_shape *shapes, int n_shapes, struct mien_exec **out,
+                                 struct mien_err *e)
 {
     struct mien_plan *p;
     *out = NULL;

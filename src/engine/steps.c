@@ -41,7 +41,8 @@ static void run_unary_f32(const struct mien_step *s, unsigned char *const *at, v
 static void run_unary_bf16(const struct mien_step *s, unsigned char *const *at, void *scratch)
 {
     (void)scratch;
-    mien_kernels_get()->unary_bf16((enum mien_unary)s->code, (uint16_t *)(void *)at[s->out], (const uint16_t *)(const void *)at[s->in[0]], s->count, s->a, s->b);
+    mien_kernels_get()->unary_bf16((enum mien_unary)s->code, (uint16_t *)(void *)at[s->out], (const uint16_t *)(const void *)at[s->in[0]], s->count, s->a,
+                                   s->b);
 }
 
 enum mien_code mien_step_unary(struct mien_lower *l, enum mien_unary op, int in, int out, float a, float b)
@@ -108,13 +109,15 @@ enum mien_code mien_step_act(struct mien_lower *l, int value, const struct mien_
 static void run_add_f32(const struct mien_step *s, unsigned char *const *at, void *scratch)
 {
     (void)scratch;
-    mien_kernels_get()->add_prelu_f32((float *)(void *)at[s->out], (const float *)(const void *)at[s->in[0]], (const float *)(const void *)at[s->in[1]], s->vec[0], s->rows, s->channels);
+    mien_kernels_get()->add_prelu_f32((float *)(void *)at[s->out], (const float *)(const void *)at[s->in[0]], (const float *)(const void *)at[s->in[1]],
+                                      s->vec[0], s->rows, s->channels);
 }
 
 static void run_add_bf16(const struct mien_step *s, unsigned char *const *at, void *scratch)
 {
     (void)scratch;
-    mien_kernels_get()->add_prelu_bf16((uint16_t *)(void *)at[s->out], (const uint16_t *)(const void *)at[s->in[0]], (const uint16_t *)(const void *)at[s->in[1]], s->vec[0], s->rows, s->channels);
+    mien_kernels_get()->add_prelu_bf16((uint16_t *)(void *)at[s->out], (const uint16_t *)(const void *)at[s->in[0]],
+                                       (const uint16_t *)(const void *)at[s->in[1]], s->vec[0], s->rows, s->channels);
 }
 
 enum mien_code mien_step_add_act(struct mien_lower *l, int a, int b, int out, const struct mien_act *act, const float *slope)

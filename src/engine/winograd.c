@@ -34,7 +34,8 @@ static int block_of(const struct mien_wino_shape *s, int m)
 size_t mien_wino_scratch_bytes(const struct mien_wino_shape *s, int m)
 {
     const size_t t2 = (size_t)((m + 2) * (m + 2)), block = (size_t)block_of(s, m);
-    return 2 * (size_t)mien_wino_pad(s->oc) * sizeof(float) + t2 * (mien_wino_plane((int)block, s->oc) * sizeof(float) + mien_wino_plane((int)block, s->ic) * (s->bf16 ? 2 : 4)) + 64;
+    return 2 * (size_t)mien_wino_pad(s->oc) * sizeof(float) +
+           t2 * (mien_wino_plane((int)block, s->oc) * sizeof(float) + mien_wino_plane((int)block, s->ic) * (s->bf16 ? 2 : 4)) + 64;
 }
 
 size_t mien_wino_weight_bytes(const struct mien_wino_shape *s, int m)

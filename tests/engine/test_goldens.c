@@ -77,7 +77,8 @@ static void compare(const float *got, const float *want, size_t n, struct result
     if (cosine < r->cosine) r->cosine = cosine;
 }
 
-static void compare_outputs(const struct mien_json *entry, const struct mien_net *net, const struct mien_exec *x, const unsigned char *bytes, size_t size, struct result *r)
+static void compare_outputs(const struct mien_json *entry, const struct mien_net *net, const struct mien_exec *x, const unsigned char *bytes, size_t size,
+                            struct result *r)
 {
     const struct mien_json *outputs = mien_json_get(mien_json_get(entry, "golden"), "outputs");
     for (size_t i = 0; i < mien_json_size(outputs); i++) {
@@ -166,8 +167,8 @@ static void test_float32(void **state)
         if (!has_weights(entry)) continue;
         const struct result r = run_golden(entry, MIEN_PRECISION_F32);
         const bool good = r.worst <= 1e-3 && r.references == 0;
-        print_message("%-28s f32   max diff / max value %.1e  reference steps %d  %.2f ms%s\n", mien_json_string(mien_json_get(entry, "id"), ""), r.worst, r.references, r.ms,
-                      good ? "" : "  <-- wrong");
+        print_message("%-28s f32   max diff / max value %.1e  reference steps %d  %.2f ms%s\n", mien_json_string(mien_json_get(entry, "id"), ""), r.worst,
+                      r.references, r.ms, good ? "" : "  <-- wrong");
         nets++;
         if (!good) bad++;
     }
@@ -186,8 +187,8 @@ static void test_automatic(void **state)
         const struct result r = run_golden(entry, MIEN_PRECISION_AUTO);
         const bool embeds = strstr(mien_json_string(mien_json_get(entry, "task"), ""), "embedding") != NULL;
         const bool good = isfinite(r.worst) && r.references == 0 && (!embeds || r.cosine >= 0.999);
-        print_message("%-28s auto  max diff / max value %.1e  least cosine %.5f  reference steps %d  %.2f ms%s\n", mien_json_string(mien_json_get(entry, "id"), ""), r.worst,
-                      r.cosine, r.references, r.ms, good ? "" : "  <-- wrong");
+        print_message("%-28s auto  max diff / max value %.1e  least cosine %.5f  reference steps %d  %.2f ms%s\n",
+                      mien_json_string(mien_json_get(entry, "id"), ""), r.worst, r.cosine, r.references, r.ms, good ? "" : "  <-- wrong");
         if (!good) bad++;
     }
     assert_int_equal(bad, 0);

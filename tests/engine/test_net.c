@@ -134,7 +134,8 @@ static void test_batch(void **state)
         for (unsigned k = 0; k < 3; k++) {
             fill(one, (const unsigned[]){5 + k});
             run(one);
-            for (int i = 0; i < 10; i++) assert_true(fabsf(joint[k * 10 + (unsigned)i] - mien_exec_output(one, 0)[i]) < (p == MIEN_PRECISION_F32 ? 1e-5f : 5e-3f));
+            for (int i = 0; i < 10; i++)
+                assert_true(fabsf(joint[k * 10 + (unsigned)i] - mien_exec_output(one, 0)[i]) < (p == MIEN_PRECISION_F32 ? 1e-5f : 5e-3f));
         }
         mien_session_free(&s);
         close_model(&f);

@@ -469,9 +469,11 @@ static void run_case(struct onnx_build *(*make)(void), enum mien_precision preci
 static struct onnx_build *(*const cases[])(void) = {conv_plain, conv_one_channel, conv_depthwise, conv_groups, conv_asymmetric, conv_dilated, conv_transpose,
     residual_dies, residual_lives, residual_self, flatten_gemm, matmul, pooling, resizing, squeeze_excite, detector_tail, concat_channels, slicing, arithmetic,
     padding, depth_to_space, hard_swish, rare, tokens, argmax};
-static const char *const names[] = {"conv_plain", "conv_one_channel", "conv_depthwise", "conv_groups", "conv_asymmetric", "conv_dilated", "conv_transpose",
-    "residual_dies", "residual_lives", "residual_self", "flatten_gemm", "matmul", "pooling", "resizing", "squeeze_excite", "detector_tail", "concat_channels", "slicing",
-    "arithmetic", "padding", "depth_to_space", "hard_swish", "rare", "tokens", "argmax"};
+static const char *const names[] = {"conv_plain",     "conv_one_channel", "conv_depthwise", "conv_groups",    "conv_asymmetric",
+                                    "conv_dilated",   "conv_transpose",   "residual_dies",  "residual_lives", "residual_self",
+                                    "flatten_gemm",   "matmul",           "pooling",        "resizing",       "squeeze_excite",
+                                    "detector_tail",  "concat_channels",  "slicing",        "arithmetic",     "padding",
+                                    "depth_to_space", "hard_swish",       "rare",           "tokens",         "argmax"};
 
 static void test_case(void **state)
 {

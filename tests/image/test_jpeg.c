@@ -255,7 +255,8 @@ static void regions_outside_are_refused(void **state)
     struct mien_image im = picture_smooth(50, 40);
     struct bytes b = picture_jpeg(&im, (struct jpeg_options){0});
     struct mien_photo *p = opened(b);
-    const struct mien_rect bad[] = {{50, 0, 5, 5}, {0, 40, 5, 5}, {-5, 0, 5, 5}, {0, 0, 0, 5}, {5, 5, -1, 3}, {INT32_MAX, 0, INT32_MAX, 1}, {INT32_MIN, INT32_MIN, 9, 9}};
+    const struct mien_rect bad[] = {
+        {50, 0, 5, 5}, {0, 40, 5, 5}, {-5, 0, 5, 5}, {0, 0, 0, 5}, {5, 5, -1, 3}, {INT32_MAX, 0, INT32_MAX, 1}, {INT32_MIN, INT32_MIN, 9, 9}};
     const struct mien_image *part;
     int x, y;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(mien_photo_region(p, bad[i], &part, &x, &y, NULL), MIEN_E_ARG);

@@ -332,7 +332,7 @@ static void exported_shape_arithmetic_folds(void **state)
     onnx_build_ints(b, "pads", DIMS(1, 1, 1, 1));
     onnx_build_ints(b, "strides", DIMS(2, 2));
     for (int i = 2; i < 4; i++) {
-        char shape[8], index[8], size[8], un[8], in[20];
+        char shape[16], index[16], size[16], un[16], in[40];
         snprintf(shape, sizeof shape, "s%d", i);
         snprintf(index, sizeof index, "i%d", i);
         snprintf(size, sizeof size, "g%d", i);

@@ -6,6 +6,7 @@ from tree import code, data, files, sources
 THIRD_PARTY = {
     'image': ('jpeglib.h', 'jerror.h', 'turbojpeg.h', 'png.h', 'zlib.h', 'webp/decode.h', 'webp/encode.h', 'webp/demux.h', 'gif_lib.h'),
     'codec': ('jansson.h',),
+    'crypto': ('openssl/evp.h',),
     'engine': ('dnnl.h', 'oneapi/dnnl/dnnl.h'),
 }
 SYSTEM = set('''assert.h ctype.h errno.h fcntl.h float.h getopt.h inttypes.h limits.h locale.h math.h pthread.h sched.h setjmp.h signal.h

@@ -91,6 +91,6 @@ class Store:
         text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
         self.put(MANIFEST, text.encode(), "")
         names = [MANIFEST] + [model["file"] for model in manifest["models"]]
-        stamp = {"request": request, "result": result, "installed": names, 
+        stamp = {"request": request, "result": result, "installed": names,
                  "files": {name: self.files[name] for name in sorted(self.files) if os.path.exists(self.path(name))}}
         self.write(STAMP, (json.dumps(stamp, indent=1) + "\n").encode())

@@ -1,0 +1,11 @@
+/* Message digests. OpenSSL stays inside this room. */
+#ifndef MIEN_CRYPTO_DIGEST_H
+#define MIEN_CRYPTO_DIGEST_H
+
+#include <stddef.h>
+#include "base/err.h"
+
+/* SHA-256 (FIPS 180-4) as 64 lower-case hexadecimal digits and a NUL. MIEN_E_INTERNAL when OpenSSL cannot provide it. */
+enum mien_code mien_sha256_hex(const void *data, size_t n, char hex[65], struct mien_err *e) MIEN_MUST_CHECK;
+
+#endif
