@@ -200,8 +200,8 @@ static void a_photo_without_a_face_is_no_face(void **state)
 static void two_photos_of_one_person_match(void **state)
 {
     (void)state;
+    struct file a = photo("img1.jpg"), b = photo("img2.jpg"), other = photo("img3.jpg"); /* may skip: before anything is open */
     struct mien *m = open_models();
-    struct file a = photo("img1.jpg"), b = photo("img2.jpg"), other = photo("img3.jpg");
     struct mien_comparison same, different, again;
     struct mien_error e;
     assert_int_equal(mien_compare(m, a.data, a.size, b.data, b.size, &same, &e), MIEN_STATUS_OK);
@@ -257,8 +257,8 @@ static void *call_ten_times(void *arg)
 static void threads_share_a_context(void **state)
 {
     (void)state;
-    struct mien *m = open_models();
     struct file a = photo("img1.jpg");
+    struct mien *m = open_models();
     struct mien_result *expect;
     struct mien_error e;
     enum mien_status status = mien_analyze_bytes(m, a.data, a.size, GET, &expect, &e);
