@@ -2,6 +2,7 @@
  * Prints effective GF/s (operations of the direct form over time), best of many. Build and run: make bench-conv */
 #include <dnnl.h>
 #include <math.h>
+#include <omp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -75,7 +76,7 @@ int main(void)
     static const int shapes[][3] = {{112, 64, 64}, {56, 64, 64}, {28, 128, 128}, {14, 256, 256}, {7, 512, 512}, {320, 12, 12}, {320, 12, 24},
                                     {160, 24, 24}, {80, 24, 64}, {80, 64, 20},   {80, 64, 8},    {80, 64, 2},   {80, 48, 48},  {40, 48, 48},
                                     {40, 24, 24},  {20, 80, 80}, {20, 24, 24},   {20, 64, 64},   {12, 64, 64},  {8, 64, 64}};
-    setenv("OMP_NUM_THREADS", "1", 1);
+    omp_set_num_threads(1);
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     if (dnnl_engine_create(&engine, dnnl_cpu, 0) || dnnl_stream_create(&stream, engine, dnnl_stream_default_flags)) return 1;
