@@ -211,6 +211,7 @@ static enum mien_code analyze_photo(struct mien *m, struct mien_photo *photo, un
     struct mien_session *session;
     MIEN_TRY(take_session(m, &session, e));
     enum mien_code code = mien_face_analyze(m->models, session, photo, get, s, arena, found, e);
+    mien_session_wipe(session);
     give_session(m, session);
     return code;
 }

@@ -52,7 +52,9 @@ int mien_net_output_index(const struct mien_net *n, const char *name); /* -1 whe
 struct mien_shape mien_net_input_shape(const struct mien_net *n, int i); /* declared, ONNX order, -1 = dynamic */
 
 enum mien_code mien_session_create(struct mien_session **out, struct mien_err *e) MIEN_MUST_CHECK;
-void mien_session_free(struct mien_session **s);
+void mien_session_free(struct mien_session **s); /* wipes its memory */
+/* Overwrites what the last runs left in the work memory (crops of faces, embeddings) with zeros: at the end of a request. */
+void mien_session_wipe(struct mien_session *s);
 size_t mien_session_bytes(const struct mien_session *s); /* work memory held */
 
 /* Finds or builds the plan for these input shapes (ONNX order: N,C,H,W) and binds it to the session. The result is

@@ -21,6 +21,7 @@ struct mien_exec {
 struct mien_session {
     unsigned char *work, *scratch;
     size_t work_bytes, scratch_bytes;
+    size_t work_dirty, scratch_dirty; /* bytes from the start that may hold a picture or what was computed from it */
     struct mien_dnn_stream *stream;
     struct mien_exec *exec[MAX_EXECS];
     int n_execs;
@@ -49,12 +50,28 @@ static void exec_free(struct mien_exec *x)
     free(x);
 }
 
+void mien_session_wipe(struct mien_session *s)
+{
+    if (s->work != NULL) explicit_bzero(s->work, s->work_dirty);
+    if (s->scratch != NULL) explicit_bzero(s->scratch, s->scratch_dirty);
+    s->work_dirty = s->scratch_dirty = 0;
+}
+
+/* A picture is about to be written for this plan. */
+static void soil(struct mien_exec *x)
+{
+    struct mien_session *s = x->session;
+    if (s->work_dirty < x->plan->work_bytes) s->work_dirty = x->plan->work_bytes;
+    if (s->scratch_dirty < x->plan->scratch_bytes) s->scratch_dirty = x->plan->scratch_bytes;
+}
+
 void mien_session_free(struct mien_session **ps)
 {
     if (ps == NULL || *ps == NULL) return;
     struct mien_session *s = *ps;
     for (int i = 0; i < s->n_execs; i++) exec_free(s->exec[i]);
     mien_dnn_stream_free(&s->stream);
+    mien_session_wipe(s);
     free(s->work);
     free(s->scratch);
     free(s);
@@ -87,11 +104,13 @@ static void bind(struct mien_exec *x)
     }
 }
 
-static bool larger(unsigned char **memory, size_t *bytes, size_t want)
+static bool larger(unsigned char **memory, size_t *bytes, size_t *dirty, size_t want)
 {
     if (want <= *bytes) return true;
     unsigned char *more = aligned_alloc(64, (want + 4095) / 4096 * 4096);
     if (more == NULL) return false;
+    if (*memory != NULL) explicit_bzero(*memory, *dirty);
+    *dirty = 0;
     free(*memory);
     *memory = more;
     *bytes = (want + 4095) / 4096 * 4096;
@@ -113,7 +132,8 @@ static enum mien_code new_exec(struct mien_session *s, struct mien_net *n, struc
     for (int i = 0; good && i < p->n_steps; i++)
         if (p->step[i].dnn != NULL) good = (x->call[i] = mien_dnn_call_new(p->step[i].dnn)) != NULL;
     const unsigned char *work = s->work, *scratch = s->scratch;
-    good = good && larger(&s->work, &s->work_bytes, p->work_bytes) && larger(&s->scratch, &s->scratch_bytes, p->scratch_bytes);
+    good = good && larger(&s->work, &s->work_bytes, &s->work_dirty, p->work_bytes) &&
+           larger(&s->scratch, &s->scratch_bytes, &s->scratch_dirty, p->scratch_bytes);
     if (s->work != work || s->scratch != scratch)
         for (int i = 0; i < s->n_execs; i++) bind(s->exec[i]);
     if (!good) {
@@ -152,7 +172,11 @@ enum mien_code mien_session_exec(struct mien_session *s, struct mien_net *n, con
 
 static float *floats(unsigned char *p) { return (float *)(void *)p; }
 
-float *mien_exec_input(struct mien_exec *x, int i) { return floats(x->at[x->plan->input[i]]); }
+float *mien_exec_input(struct mien_exec *x, int i)
+{
+    soil(x);
+    return floats(x->at[x->plan->input[i]]);
+}
 struct mien_shape mien_exec_input_shape(const struct mien_exec *x, int i) { return x->plan->in_shape[i]; }
 const float *mien_exec_output(const struct mien_exec *x, int i) { return floats(x->at[x->plan->output[i]]); }
 struct mien_shape mien_exec_output_shape(const struct mien_exec *x, int i) { return x->plan->value[x->plan->output[i]].shape; }

@@ -368,10 +368,38 @@ static void test_messages(void **state)
     close_model(&f);
 }
 
+/* After a wipe neither input nor results of any plan of the session are left, and the plans still work. */
+static void test_wipe(void **state)
+{
+    (void)state;
+    struct fixture f = open_model(MIEN_PRECISION_F32, 8);
+    struct mien_session *s;
+    assert_int_equal(mien_session_create(&s, NULL), MIEN_OK);
+    struct mien_exec *small = exec(s, f.net, shape(1, 12, 12)), *large = exec(s, f.net, shape(1, 40, 40));
+    fill(large, (const unsigned[]){1});
+    run(large);
+    fill(small, (const unsigned[]){2});
+    run(small);
+    float want[10];
+    memcpy(want, mien_exec_output(small, 0), sizeof want);
+    mien_session_wipe(s);
+    const float *const left[] = {mien_exec_output(large, 0), mien_exec_output(large, 1), mien_exec_output(small, 0), mien_exec_output(small, 1),
+                                 mien_exec_input(large, 0)};
+    const int count[] = {10, 32 * 80 * 80, 10, 32 * 24 * 24, 3 * 40 * 40};
+    for (int k = 0; k < 5; k++)
+        for (int i = 0; i < count[k]; i++) assert_true(left[k][i] == 0.0f);
+    fill(small, (const unsigned[]){2});
+    run(small);
+    assert_memory_equal(want, mien_exec_output(small, 0), sizeof want);
+    mien_session_free(&s);
+    close_model(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_batch), cmocka_unit_test(test_plan_cache), cmocka_unit_test(test_many_execs),
         cmocka_unit_test(test_threads), cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_shared_memory), cmocka_unit_test(test_information),
+        cmocka_unit_test(test_wipe),
         cmocka_unit_test(test_messages)};
     return cmocka_run_group_tests_name("net", tests, NULL, NULL);
 }
