@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "engine/kernels.h"
 
 enum { MAX_GOLDEN_BYTES = 64 << 20, MAX_INPUTS = 8, MAX_INPUT_ELEMENTS = 1 << 26 };
 
@@ -21,14 +22,8 @@ void mien_golden_fill(float *x, int64_t n, double lo, double hi)
 
 void mien_golden_to_nhwc(const float *from, const struct mien_shape *s, float *to)
 {
-    if (s->rank != 4) {
-        memcpy(to, from, (size_t)mien_shape_count(s) * sizeof *to);
-        return;
-    }
-    const int64_t c = s->dim[1], hw = s->dim[2] * s->dim[3];
-    for (int64_t n = 0; n < s->dim[0]; n++)
-        for (int64_t k = 0; k < c; k++)
-            for (int64_t i = 0; i < hw; i++) to[(n * hw + i) * c + k] = from[(n * c + k) * hw + i];
+    if (s->rank == 4) mien_k_permute(to, from, s->dim, (const int[]){0, 2, 3, 1}, 4, sizeof *to);
+    else memcpy(to, from, (size_t)mien_shape_count(s) * sizeof *to);
 }
 
 static enum mien_code read_shape(const struct mien_json *a, struct mien_shape *s, struct mien_err *e)

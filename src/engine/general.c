@@ -150,22 +150,6 @@ void mien_k_permute(void *dst, const void *src, const int64_t *src_dim, const in
     gather_strided(dst, src, out_dim, out_stride, n, elem);
 }
 
-void mien_k_slice(void *dst, const void *src, const int64_t *src_dim, const int64_t *start, const int64_t *step,
-                  const int64_t *dst_dim, int rank, size_t elem)
-{
-    assert(rank >= 0 && rank <= MAX_RANK && elem >= 1 && elem <= 8);
-    int64_t stride[MAX_RANK], offset = 0;
-    if (product(dst_dim, rank) == 0) return;
-    row_major_strides(stride, src_dim, rank);
-    for (int i = 0; i < rank; i++) {
-        assert(start[i] >= 0 && start[i] < src_dim[i]);
-        assert(start[i] + (dst_dim[i] - 1) * step[i] >= 0 && start[i] + (dst_dim[i] - 1) * step[i] < src_dim[i]);
-        offset += start[i] * stride[i];
-        stride[i] *= step[i];
-    }
-    gather_strided(dst, (const unsigned char *)src + offset * (int64_t)elem, dst_dim, stride, rank, elem);
-}
-
 enum { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE };
 
 /* Source index for destination index i - begin; -1 = the constant. */

@@ -198,13 +198,6 @@ void mien_kernel_upsample_nearest(void *dst, const void *src, size_t h, size_t w
     }
 }
 
-static float dot_f32(const float *a, const float *b, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)a[i] * b[i];
-    return (float)sum;
-}
-
 static const struct mien_kernels reference = {
     .f32_to_bf16 = f32_to_bf16,
     .bf16_to_f32 = bf16_to_f32,
@@ -222,7 +215,6 @@ static const struct mien_kernels reference = {
     .scale_channels_bf16 = scale_channels_bf16,
     .softmax = softmax,
     .upsample_nearest = mien_kernel_upsample_nearest,
-    .dot_f32 = dot_f32,
 };
 
 const struct mien_kernels *mien_kernels_reference(void) { return &reference; }

@@ -52,9 +52,6 @@ struct mien_kernels {
 
     /* Nearest-neighbour upscaling by whole factors, NHWC, `elem` bytes per element (2 or 4) */
     void (*upsample_nearest)(void *dst, const void *src, size_t h, size_t w, size_t channels, size_t fh, size_t fw, size_t elem);
-
-    /* Sum of products, for small inner products: dot(a, b, n) */
-    float (*dot_f32)(const float *a, const float *b, size_t n);
 };
 
 /* The table for this processor (decided once per mask; see mien_cpu_set_mask). */
@@ -66,9 +63,6 @@ const struct mien_kernels *mien_kernels_reference(void);
 
 /* dst[i0..] = src permuted: dst axis k is src axis perm[k]. Fast paths for NCHW<->NHWC in 2- and 4-byte elements. */
 void mien_k_permute(void *dst, const void *src, const int64_t *src_dim, const int *perm, int rank, size_t elem);
-/* dst (shape dim) = src[start + i*step] along each axis; src has shape src_dim. */
-void mien_k_slice(void *dst, const void *src, const int64_t *src_dim, const int64_t *start, const int64_t *step,
-                  const int64_t *dst_dim, int rank, size_t elem);
 /* Pads with begins[]/ends[] (may be negative: crops). mode 0 constant (*value, elem bytes), 1 reflect, 2 edge. */
 void mien_k_pad(void *dst, const void *src, const int64_t *src_dim, const int64_t *begin, const int64_t *end, int rank, int mode,
                 const void *value, size_t elem);

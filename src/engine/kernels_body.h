@@ -373,21 +373,6 @@ static void softmax(float *dst, const float *x, size_t outer, size_t n, size_t i
     }
 }
 
-static float dot_f32(const float *a, const float *b, size_t n)
-{
-    VF s0 = v_set(0), s1 = s0, s2 = s0, s3 = s0; /* four sums hide the latency of the multiply-add */
-    size_t i = 0;
-    for (; i + 4 * W <= n; i += 4 * W) {
-        s0 = v_fma(v_load(a + i), v_load(b + i), s0);
-        s1 = v_fma(v_load(a + i + W), v_load(b + i + W), s1);
-        s2 = v_fma(v_load(a + i + 2 * W), v_load(b + i + 2 * W), s2);
-        s3 = v_fma(v_load(a + i + 3 * W), v_load(b + i + 3 * W), s3);
-    }
-    for (; i + W <= n; i += W) s0 = v_fma(v_load(a + i), v_load(b + i), s0);
-    if (i < n) s1 = v_fma(v_load_n(a + i, n - i), v_load_n(b + i, n - i), s1);
-    return v_sum(v_add(v_add(s0, s1), v_add(s2, s3)));
-}
-
 const struct mien_kernels SIMD_TABLE = {
     .f32_to_bf16 = f32_to_bf16,
     .bf16_to_f32 = bf16_to_f32,
@@ -405,5 +390,4 @@ const struct mien_kernels SIMD_TABLE = {
     .scale_channels_bf16 = scale_channels_bf16,
     .softmax = softmax,
     .upsample_nearest = mien_kernel_upsample_nearest,
-    .dot_f32 = dot_f32,
 };

@@ -82,30 +82,6 @@ static void permute_moves_every_element(void **state)
     }
 }
 
-static void slice_takes_steps_in_both_directions(void **state)
-{
-    (void)state;
-    for (int trial = 0; trial < 1000; trial++) {
-        int rank = 1 + (int)below(5);
-        int64_t dim[MAX_RANK], start[MAX_RANK], step[MAX_RANK], out[MAX_RANK], at[MAX_RANK];
-        size_t elem = below(2) ? 4 : 2;
-        random_dims(dim, rank, 7);
-        for (int i = 0; i < rank; i++) {
-            start[i] = (int64_t)below((size_t)dim[i]);
-            step[i] = below(2) ? 1 + (int64_t)below(3) : -1 - (int64_t)below(3);
-            int64_t room = step[i] > 0 ? (dim[i] - 1 - start[i]) / step[i] : start[i] / -step[i];
-            out[i] = 1 + (int64_t)below((size_t)room + 1);
-        }
-        random_bytes((size_t)product(dim, rank) * elem);
-        mien_k_slice(dst, src, dim, start, step, out, rank, elem);
-        for (int64_t i = 0; i < product(out, rank); i++) {
-            unravel(i, out, rank, at);
-            for (int k = 0; k < rank; k++) at[k] = start[k] + at[k] * step[k];
-            assert_memory_equal(dst + (size_t)i * elem, src + (size_t)ravel(at, dim, rank) * elem, elem);
-        }
-    }
-}
-
 /* Reflection by walking back and forth, one step at a time. */
 static int64_t reflected(int64_t i, int64_t n)
 {
@@ -274,10 +250,9 @@ static void resize_treats_channels_alike(void **state)
 static void empty_tensors_are_left_alone(void **state)
 {
     (void)state;
-    const int64_t dim[3] = {2, 0, 3}, zero[3] = {0, 0, 0}, one[3] = {1, 1, 1};
+    const int64_t dim[3] = {2, 0, 3}, zero[3] = {0, 0, 0};
     const int perm[3] = {2, 0, 1};
     mien_k_permute(NULL, NULL, dim, perm, 3, 4);
-    mien_k_slice(NULL, NULL, dim, zero, one, dim, 3, 4);
     mien_k_broadcast(MIEN_B_ADD, NULL, dim, NULL, dim, NULL, dim, 3);
     mien_k_pad(NULL, NULL, dim, zero, zero, 3, 0, NULL, 4);
     const int64_t padded[3] = {0, 1, 0};
@@ -292,7 +267,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(permute_moves_every_element),
-        cmocka_unit_test(slice_takes_steps_in_both_directions),
         cmocka_unit_test(pad_fills_reflects_repeats_and_crops),
         cmocka_unit_test(broadcast_follows_numpy),
         cmocka_unit_test(reduce_removes_the_axes),

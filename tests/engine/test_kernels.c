@@ -344,18 +344,6 @@ static void try_upsample(int op)
     unharmed(&out);
 }
 
-static void try_dot(int op)
-{
-    (void)op;
-    size_t n = some_size();
-    float *a = guard(&in1, n, 4), *b = guard(&in2, n, 4), size = 0;
-    fill(a, n, false, 2, false);
-    fill(b, n, false, 2, false);
-    for (size_t i = 0; i < n; i++) size += fabsf(a[i] * b[i]);
-    float got = kernels->dot_f32(a, b, n), want = reference->dot_f32(a, b, n);
-    if (fabsf(got - want) > 1e-6f * size) fail_msg("%zu elements: %.9g, reference %.9g", n, (double)got, (double)want);
-}
-
 struct kernel_case {
     const char *name;
     void (*run)(int op);
@@ -369,7 +357,7 @@ static const struct kernel_case cases[] = {
     {"scale_channels_f32", try_scale, 0, 1}, {"scale_channels_bf16", try_scale, 1, 2},
     {"unary", try_unary, 0, MIEN_U_COUNT}, {"unary_bf16", try_unary, MIEN_U_COUNT, 2 * MIEN_U_COUNT},
     {"binary", try_binary, 0, MIEN_B_COUNT}, {"binary_bf16", try_binary, MIEN_B_COUNT, 2 * MIEN_B_COUNT},
-    {"softmax", try_softmax, 0, 1}, {"upsample_nearest", try_upsample, 0, 1}, {"dot_f32", try_dot, 0, 1},
+    {"softmax", try_softmax, 0, 1}, {"upsample_nearest", try_upsample, 0, 1},
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
