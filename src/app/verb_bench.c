@@ -249,6 +249,20 @@ static enum mien_code bench_all(struct models_job *j, struct mien_err *e)
     return code;
 }
 
+/* Prints the table or closes and prints the JSON array; on failure only the error. Returns the exit status. */
+static int finish(const struct mien_cli *cli, struct mien_buf *out, struct mien_jw *json, enum mien_code code, const struct mien_err *e)
+{
+    if (code != MIEN_OK) {
+        mien_buf_free(out);
+        return mien_cli_fail(e);
+    }
+    if (cli->json) {
+        mien_jw_end_array(json);
+        mien_buf_adds(out, "\n");
+    }
+    return mien_cli_print(out, MIEN_EXIT_YES);
+}
+
 int mien_verb_bench_models(struct mien_cli *cli, int argc, char **argv)
 {
     struct models_job j = {.cli = cli, .threads = 1, .batch = 1, .seconds = 0.5f, .shape = {.rank = -1}};
@@ -268,15 +282,7 @@ int mien_verb_bench_models(struct mien_cli *cli, int argc, char **argv)
     mien_jw_init(&j.json, &j.out);
     if (cli->json) mien_jw_array(&j.json);
     else mien_buf_addf(&j.out, "%-28s %-4s %7s %5s %10s %10s %9s\n", "model", "type", "threads", "batch", "ms p50", "ms min", "MMAC");
-    if (bench_all(&j, &e) != MIEN_OK) {
-        mien_buf_free(&j.out);
-        return mien_cli_fail(&e);
-    }
-    if (cli->json) {
-        mien_jw_end_array(&j.json);
-        mien_buf_adds(&j.out, "\n");
-    }
-    return mien_cli_print(&j.out, MIEN_EXIT_YES);
+    return finish(cli, &j.out, &j.json, bench_all(&j, &e), &e);
 }
 
 /* ---- bench pipeline ---- */
@@ -403,13 +409,5 @@ int mien_verb_bench_pipeline(struct mien_cli *cli, int argc, char **argv)
     enum mien_code code = bench_photos(&j, argv + first, argc - first, &e);
     mien_session_free(&j.session);
     mien_models_free(&j.models);
-    if (code != MIEN_OK) {
-        mien_buf_free(&j.out);
-        return mien_cli_fail(&e);
-    }
-    if (cli->json) {
-        mien_jw_end_array(&j.json);
-        mien_buf_adds(&j.out, "\n");
-    }
-    return mien_cli_print(&j.out, MIEN_EXIT_YES);
+    return finish(cli, &j.out, &j.json, code, &e);
 }

@@ -48,7 +48,6 @@ void mien_photo_free(struct mien_photo **p); /* wipes what was decoded */
 
 int mien_photo_width(const struct mien_photo *p);  /* of the upright picture at full size */
 int mien_photo_height(const struct mien_photo *p);
-enum mien_image_format mien_photo_format(const struct mien_photo *p);
 
 /* A view of the whole picture whose longer side is at least min(min_long_side, full size): JPEGs are decoded at
  * the smallest DCT scale (1/1, 1/2, 1/4, 1/8) that satisfies it, others at full size. *scale = view pixels per

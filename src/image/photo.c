@@ -130,7 +130,6 @@ void mien_photo_free(struct mien_photo **photo)
 
 int mien_photo_width(const struct mien_photo *p) { return p->width; }
 int mien_photo_height(const struct mien_photo *p) { return p->height; }
-enum mien_image_format mien_photo_format(const struct mien_photo *p) { return p->format; }
 
 /* Whether 1 / 2^i keeps positions exact; see above. */
 static bool scale_is_exact(const struct mien_photo *p, int i)
