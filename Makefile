@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 BUILD ?= build
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 OPT ?= -O2 -g
-ROOMS := base codec crypto image onnx engine face app
+ROOMS := base codec crypto image onnx engine face liveness net service app
 
 # Include arrows and link order, outermost first (docs/architecture.md). tools/lint/arrows.py checks the includes.
 NEEDS_base :=
@@ -17,7 +17,10 @@ NEEDS_image := base
 NEEDS_onnx := base
 NEEDS_engine := onnx base
 NEEDS_face := engine onnx image codec base
-NEEDS_app := face engine onnx image crypto codec base
+NEEDS_liveness := face engine onnx image codec base
+NEEDS_net := codec base
+NEEDS_service := net liveness face engine onnx image crypto codec base
+NEEDS_app := service net liveness face engine onnx image crypto codec base
 
 LIBS_base := -lm -lpthread
 LIBS_codec := -ljansson
@@ -26,6 +29,9 @@ LIBS_image := -ljpeg -lpng16 -lz -lwebp -lgif
 LIBS_onnx := -lm
 LIBS_engine := -ldnnl -lgomp
 LIBS_face := -lm
+LIBS_liveness := -lm
+LIBS_net := -lmicrohttpd -lcurl -lpthread
+LIBS_service := -lm -lpthread
 LIBS_app := -lpthread
 NEEDED_LIBS = $(foreach r,$(1) $(NEEDS_$(1)),$(LIBS_$(r)))
 

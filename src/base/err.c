@@ -28,6 +28,8 @@ const char *mien_code_name(enum mien_code code)
     case MIEN_E_LIMIT: return "limit_exceeded";
     case MIEN_E_INTERNAL: return "internal_error";
     case MIEN_E_JSON: return "invalid_json";
+    case MIEN_E_BASE64: return "invalid_base64";
+    case MIEN_E_MULTIPART: return "invalid_multipart";
     case MIEN_E_IMAGE_TYPE: return "unsupported_image";
     case MIEN_E_IMAGE_CORRUPT: return "invalid_image";
     case MIEN_E_IMAGE_LIMIT: return "too_large";
@@ -39,6 +41,11 @@ const char *mien_code_name(enum mien_code code)
     case MIEN_E_MODEL_MISSING: return "model_unavailable";
     case MIEN_E_MANIFEST: return "invalid_manifest";
     case MIEN_E_NO_FACE: return "no_face";
+    case MIEN_E_URL_REFUSED: return "url_refused";
+    case MIEN_E_URL_FETCH: return "url_fetch";
+    case MIEN_E_ADDRESS: return "address";
+    case MIEN_E_CONFIG: return "invalid_configuration";
+    case MIEN_E_REQUEST: return "validation_error";
     }
     return "unknown";
 }

@@ -18,6 +18,8 @@ enum mien_code {
     MIEN_E_INTERNAL = 5,    /* a library failed in a way that input cannot cause */
     /* codec 100..199 */
     MIEN_E_JSON = 100,      /* text is not valid JSON, or has not the expected shape */
+    MIEN_E_BASE64 = 101,    /* text is not valid base64 */
+    MIEN_E_MULTIPART = 102, /* body is not valid multipart/form-data */
     /* image 200..299 */
     MIEN_E_IMAGE_TYPE = 200,    /* not a picture of a type that is taken */
     MIEN_E_IMAGE_CORRUPT = 201, /* truncated or damaged picture */
@@ -32,7 +34,14 @@ enum mien_code {
     /* face 500..599 */
     MIEN_E_MODEL_MISSING = 500, /* a wanted model is not installed */
     MIEN_E_MANIFEST = 501,      /* manifest.json is wrong; msg names the model and member */
-    MIEN_E_NO_FACE = 502        /* an operation that needs a face found none */
+    MIEN_E_NO_FACE = 502,       /* an operation that needs a face found none */
+    /* net 600..699 */
+    MIEN_E_URL_REFUSED = 600,   /* a URL that this server does not fetch: switched off, host not allowed, address not public */
+    MIEN_E_URL_FETCH = 601,     /* a URL that could not be fetched: no answer, an error status, too slow */
+    MIEN_E_ADDRESS = 602,       /* the server cannot listen on the address: taken, not ours, not permitted */
+    /* service 700..799 */
+    MIEN_E_CONFIG = 700,        /* a configuration value is unknown or out of range; msg names it */
+    MIEN_E_REQUEST = 701        /* a request's member is missing, of the wrong type or out of range */
 };
 
 struct mien_err {

@@ -1,0 +1,353 @@
+/* Every route, member and answer. The words of `help` and `summary` are the API documentation. */
+#include "service/route.h"
+
+#include <string.h>
+
+#include "service/handlers.h"
+
+/* ---- members ---- */
+
+#define END                                                                                                                                                    \
+    {                                                                                                                                                          \
+        .name = NULL                                                                                                                                           \
+    }
+#define IMAGE                                                                                                                                                  \
+    {                                                                                                                                                          \
+        .name = "image", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url|image_data", .help = "The photo: base64, data URL or http(s) URL."      \
+    }
+#define NAMED_IMAGE(n, h)                                                                                                                                      \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_KIND_IMAGE, .required = true, .help = h                                                                                        \
+    }
+#define FROM_0_TO_1(n, d, h)                                                                                                                                   \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_KIND_NUMBER, .low = 0, .high = 1, .otherwise = d, .help = h                                                                    \
+    }
+#define PERCENT(n, d, h)                                                                                                                                       \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_KIND_NUMBER, .low = 0, .high = 100, .otherwise = d, .help = h                                                                  \
+    }
+#define SWITCH(n, d, h)                                                                                                                                        \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_KIND_BOOL, .otherwise = d, .help = h                                                                                           \
+    }
+#define SESSION_ID                                                                                                                                             \
+    {                                                                                                                                                          \
+        .name = "sessionId", .kind = MIEN_KIND_TEXT, .low = 1, .high = 128,                                                                                    \
+        .help = "Frames with the same id belong together; without one, those of the same key or address."                                                      \
+    }
+#define RESET SWITCH("resetSession", 0, "Forget the frames seen so far.")
+#define MIRRORED SWITCH("mirrored", 1, "The picture is mirrored, as a selfie camera shows it: left in the image is the person's left.")
+#define ANTISPOOF(n)                                                                                                                                           \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_KIND_NUMBER, .low = 0, .high = 1, .otherwise = 0.3, .from = MIEN_FROM_ANTISPOOF_THRESHOLD,                                     \
+        .help = "Least anti-spoof score of a live capture (ANTISPOOF_THRESHOLD)."                                                                              \
+    }
+
+static const struct mien_member m_image[] = {IMAGE, END};
+static const struct mien_member m_compare[] = {
+    {.name = "image_1", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url_1|image1", .help = "The first photo."},
+    {.name = "image_2", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url_2|image2", .help = "The second photo."},
+    {.name = "threshold",
+     .kind = MIEN_KIND_NUMBER,
+     .low = -1,
+     .high = 1,
+     .from = MIEN_FROM_MATCH_THRESHOLD,
+     .help = "Least cosine similarity of a match; by default the model's own (MATCH_THRESHOLD)."},
+    END};
+static const struct mien_member m_batch[] = {
+    {.name = "images", .kind = MIEN_KIND_IMAGES, .required = true, .also = "image_urls", .low = 1, .high = 20, .help = "The photos, at most 20."}, END};
+static const struct mien_member m_antispoof[] = {IMAGE, ANTISPOOF("threshold"), END};
+static const struct mien_member m_face_match[] = {NAMED_IMAGE("idImage", "The identity document; small and turned portraits are found."),
+                                                  NAMED_IMAGE("selfieImage", "The selfie."), FROM_0_TO_1("minConfidence", 0.6, "Least confidence of a match."),
+                                                  END};
+static const struct mien_member m_verify[] = {NAMED_IMAGE("idImage", "The identity document."), NAMED_IMAGE("selfieImage", "The selfie."),
+                                              ANTISPOOF("antispoofThreshold"), FROM_0_TO_1("minFaceMatchConfidence", 0.4, "Least confidence of a match."), END};
+static const struct mien_member m_smile[] = {IMAGE, PERCENT("threshold", 50, "Least happyScore of a smile."), END};
+static const struct mien_member m_blink[] = {IMAGE, RESET, SESSION_ID, END};
+static const struct mien_member m_head[] = {IMAGE, RESET, SESSION_ID, MIRRORED, END};
+static const struct mien_member m_turn[] = {
+    IMAGE,
+    {.name = "direction", .kind = MIEN_KIND_CHOICE, .required = true, .choices = "left|right", .help = "The turn that is asked for."},
+    FROM_0_TO_1("threshold", 0.15, "Least yaw of a turn."),
+    MIRRORED,
+    END};
+static const struct mien_member m_challenge[] = {
+    NAMED_IMAGE("baselineImage", "The neutral face."),
+    NAMED_IMAGE("challengeImage", "The face doing what was asked."),
+    {.name = "challengeType", .kind = MIEN_KIND_TEXT, .low = 1, .high = 64, .help = "smile (default). Others are answered with unknown_challenge_type."},
+    PERCENT("minEmotionChange", 20, "Least rise of the smile from the baseline."),
+    PERCENT("smileThreshold", 50, "Least smile of the challenge image."),
+    END};
+static const struct mien_member m_result[] = {{.name = "challenge_type",
+                                               .kind = MIEN_KIND_CHOICE,
+                                               .required = true,
+                                               .also = "challengeType",
+                                               .choices = "smile|blink|turn_left|turn_right",
+                                               .help = "What was asked for."},
+                                              NAMED_IMAGE("image", "The face doing it."),
+                                              END};
+static const struct mien_member m_multi[] = {
+    NAMED_IMAGE("baselineImage", "The neutral face."),
+    {.name = "challengeResults", .kind = MIEN_KIND_ITEMS, .required = true, .low = 1, .high = 10, .sub = m_result, .help = "One entry a challenge."},
+    MIRRORED,
+    END};
+
+/* ---- answers ---- */
+
+#define INTEGER(n, h)                                                                                                                                          \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_INTEGER, .help = h                                                                                                         \
+    }
+#define NUMBER(n, h)                                                                                                                                           \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_NUMBER, .help = h                                                                                                          \
+    }
+#define BOOL(n, h)                                                                                                                                             \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_BOOL, .help = h                                                                                                            \
+    }
+#define TEXT(n, h)                                                                                                                                             \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_TEXT, .help = h                                                                                                            \
+    }
+#define TEXTS(n, h)                                                                                                                                            \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_TEXTS, .help = h                                                                                                           \
+    }
+#define OBJECT(n, s, h)                                                                                                                                        \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_OBJECT, .sub = s, .help = h                                                                                                \
+    }
+#define OBJECTS(n, s, h)                                                                                                                                       \
+    {                                                                                                                                                          \
+        .name = n, .kind = MIEN_OUT_OBJECTS, .sub = s, .help = h                                                                                               \
+    }
+#define OR_NULL(k, n, h)                                                                                                                                       \
+    {                                                                                                                                                          \
+        .name = n, .kind = k, .nullable = true, .help = h                                                                                                      \
+    }
+#define MAYBE(k, n, h)                                                                                                                                         \
+    {                                                                                                                                                          \
+        .name = n, .kind = k, .optional = true, .help = h                                                                                                      \
+    }
+#define TOOK INTEGER("processing_time_ms", "Time from the end of the headers to the answer.")
+#define TOOK_CAMEL INTEGER("processingTimeMs", "Time from the end of the headers to the answer.")
+#define ERROR_OR_NULL OR_NULL(MIEN_OUT_TEXT, "error", "Why there is no verdict, or null.")
+
+static const struct mien_field f_box[] = {INTEGER("x", "Left edge."), INTEGER("y", "Top edge."), INTEGER("width", ""), INTEGER("height", ""), END};
+static const struct mien_field f_point[] = {NUMBER("x", ""), NUMBER("y", ""), END};
+static const struct mien_field f_points[] = {
+    OBJECT("left_eye", f_point, "Left in the image."), OBJECT("right_eye", f_point, ""),          OBJECT("nose", f_point, "Tip."),
+    OBJECT("mouth_left", f_point, "Corner."),          OBJECT("mouth_right", f_point, "Corner."), END};
+static const struct mien_field f_quality[] = {NUMBER("score", "0.30 detection + 0.25 pose + 0.25 sharpness + 0.20 size."),
+                                              NUMBER("blur", "0 = sharp, 1 = blurred: 1 - sharpness."),
+                                              NUMBER("pose_yaw", "Degrees; below 0 the nose points left in the image."),
+                                              NUMBER("pose_pitch", "Degrees; above 0 up."),
+                                              NUMBER("pose_roll", "Degrees; above 0 clockwise."),
+                                              INTEGER("face_size", "Area of the box in pixels."),
+                                              BOOL("is_frontal", "|yaw| < 30, |pitch| < 25, |roll| < 20."),
+                                              END};
+static const struct mien_field f_services[] = {TEXT("api", "up"), TEXT("database", "up, or not_configured."), END};
+static const struct mien_field f_health[] = {TEXT("status", "healthy or unhealthy."),
+                                             TEXT("service", "mien"),
+                                             TEXT("version", ""),
+                                             INTEGER("uptime_seconds", ""),
+                                             BOOL("model_loaded", "The recognition model is installed."),
+                                             OR_NULL(MIEN_OUT_TEXT, "model_name", "The recognition model."),
+                                             BOOL("gpu_enabled", "Always false: mien runs on the processor."),
+                                             BOOL("redis_connected", ""),
+                                             INTEGER("gallery_size", "Enrolled users."),
+                                             OR_NULL(MIEN_OUT_NUMBER, "match_threshold", "Cosine similarity of a match."),
+                                             OBJECT("services", f_services, ""),
+                                             END};
+static const struct mien_field f_live[] = {TEXT("status", ""), END};
+static const struct mien_field f_root[] = {TEXT("service", "mien"),
+                                           TEXT("version", ""),
+                                           TEXT("documentation", "Path of the web documentation."),
+                                           TEXT("openapi", "Path of the OpenAPI document."),
+                                           TEXT("health", "Path of the health check."),
+                                           END};
+static const struct mien_field f_detected[] = {INTEGER("x", ""),
+                                               INTEGER("y", ""),
+                                               INTEGER("width", ""),
+                                               INTEGER("height", ""),
+                                               OBJECT("bounding_box", f_box, "The same."),
+                                               NUMBER("confidence", "The detector's."),
+                                               OBJECT("landmarks", f_points, "Pixels of the upright image."),
+                                               END};
+static const struct mien_field f_detect[] = {INTEGER("face_count", ""), OBJECTS("faces", f_detected, "Largest first."), TOOK, END};
+static const struct mien_field f_embed[] = {{.name = "embedding", .kind = MIEN_OUT_NUMBERS, .help = "L2-normalised."},
+                                            TEXT("model", "Embeddings of different models must not be compared."),
+                                            NUMBER("score", "Detection score of the face."),
+                                            INTEGER("faces_detected", ""),
+                                            OBJECT("quality", f_quality, ""),
+                                            TOOK,
+                                            END};
+static const struct mien_field f_compare[] = {NUMBER("similarity", "Cosine, 4 decimals."),
+                                              BOOL("match", ""),
+                                              NUMBER("threshold", ""),
+                                              NUMBER("confidence", "0.5 at the model's threshold."),
+                                              OBJECT("quality_1", f_quality, ""),
+                                              OBJECT("quality_2", f_quality, ""),
+                                              TEXT("model", ""),
+                                              TOOK,
+                                              END};
+static const struct mien_field f_batch_one[] = {MAYBE(MIEN_OUT_TEXT, "image_url", "When it came as a URL."),
+                                                BOOL("success", ""),
+                                                MAYBE(MIEN_OUT_NUMBERS, "embedding", ""),
+                                                MAYBE(MIEN_OUT_NUMBER, "score", ""),
+                                                MAYBE(MIEN_OUT_INTEGER, "faces_detected", ""),
+                                                {.name = "quality", .kind = MIEN_OUT_OBJECT, .optional = true, .sub = f_quality, .help = ""},
+                                                MAYBE(MIEN_OUT_TEXT, "error", "When success is false."),
+                                                END};
+static const struct mien_field f_batch[] = {OBJECTS("results", f_batch_one, "In the order of the request."), TEXT("model", ""), TOOK, END};
+static const struct mien_field f_checks[] = {NUMBER("screen_pattern", "1 = no periodic pattern of a screen or print."),
+                                             NUMBER("color_distribution", ""),
+                                             NUMBER("face_proportion", ""),
+                                             NUMBER("detection_confidence", ""),
+                                             NUMBER("texture_complexity", ""),
+                                             {.name = "models", .kind = MIEN_OUT_MAP, .optional = true, .help = "Score of each anti-spoofing network."},
+                                             END};
+static const struct mien_field f_live_of_face[] = {BOOL("is_live", ""), NUMBER("confidence", ""), OR_NULL(MIEN_OUT_NUMBER, "antispoof_score", ""),
+                                                   OBJECT("checks", f_checks, ""), END};
+static const struct mien_field f_analyzed[] = {
+    {.name = "bbox", .kind = MIEN_OUT_NUMBERS, .help = "x1, y1, x2, y2."},
+    NUMBER("detection_score", ""),
+    OBJECT("quality", f_quality, ""),
+    OR_NULL(MIEN_OUT_INTEGER, "age", "Years."),
+    OR_NULL(MIEN_OUT_TEXT, "gender", "M or F."),
+    OR_NULL(MIEN_OUT_TEXT, "emotion", "The most probable one."),
+    {.name = "emotions", .kind = MIEN_OUT_MAP, .nullable = true, .help = "Probabilities."},
+    {.name = "liveness", .kind = MIEN_OUT_OBJECT, .nullable = true, .sub = f_live_of_face, .help = "null without anti-spoofing networks."},
+    END};
+static const struct mien_field f_analyze[] = {INTEGER("faces_detected", ""), OBJECTS("faces", f_analyzed, "Largest first."), TOOK, END};
+static const struct mien_field f_liveness[] = {
+    BOOL("is_real", "Exactly one face, no issue, antispoof_score at or above the threshold."),
+    NUMBER("antispoof_score", "Probability that the face is a live capture."),
+    BOOL("is_live", "confidence above 0.55."),
+    NUMBER("confidence", "Networks and image cues together, calibrated."),
+    {.name = "checks", .kind = MIEN_OUT_OBJECT, .nullable = true, .sub = f_checks, .help = "null without a face."},
+    INTEGER("face_count", ""),
+    {.name = "bounding_box", .kind = MIEN_OUT_OBJECT, .nullable = true, .sub = f_box, .help = "Of the primary face."},
+    TEXTS("issues", "no_face, multiple_faces, low_face_confidence, face_too_small, face_obscured, spoof_detected."),
+    TEXT("message", "For raw requests and people."),
+    OR_NULL(MIEN_OUT_NUMBER, "liveness_score", "The confidence; null without a face."),
+    TOOK,
+    END};
+static const struct mien_field f_antispoof[] = {BOOL("is_real", ""), NUMBER("antispoof_score", ""), TOOK, ERROR_OR_NULL, END};
+static const struct mien_field f_face_match[] = {BOOL("matched", ""),
+                                                 NUMBER("confidence", "Calibrated; 0.5 at the model's threshold."),
+                                                 NUMBER("similarity", "Cosine."),
+                                                 NUMBER("distance", "1 - similarity."),
+                                                 TOOK,
+                                                 BOOL("id_face_extracted", ""),
+                                                 OR_NULL(MIEN_OUT_TEXT, "id_face_image", "The document's portrait with 30 % around it, a JPEG data URL."),
+                                                 ERROR_OR_NULL,
+                                                 END};
+static const struct mien_field f_verify[] = {BOOL("verified", "is_live and faces_match."),
+                                             BOOL("is_live", ""),
+                                             NUMBER("antispoof_score", ""),
+                                             BOOL("faces_match", ""),
+                                             NUMBER("face_match_confidence", ""),
+                                             TOOK,
+                                             TEXTS("issues", ""),
+                                             END};
+static const struct mien_field f_smile[] = {BOOL("isSmiling", ""),
+                                            NUMBER("happyScore", "0..100."),
+                                            OR_NULL(MIEN_OUT_TEXT, "dominantEmotion", ""),
+                                            {.name = "emotions", .kind = MIEN_OUT_MAP, .help = "0..100 each."},
+                                            BOOL("passed", ""),
+                                            TOOK_CAMEL,
+                                            ERROR_OR_NULL,
+                                            END};
+static const struct mien_field f_blink[] = {BOOL("blinkDetected", "This frame completes a blink."),
+                                            NUMBER("earValue", "Mean eye aspect ratio."),
+                                            NUMBER("leftEar", "Eye at image left."),
+                                            NUMBER("rightEar", ""),
+                                            INTEGER("blinkCount", ""),
+                                            BOOL("leftEyeOpen", ""),
+                                            BOOL("rightEyeOpen", ""),
+                                            BOOL("faceDetected", ""),
+                                            TOOK_CAMEL,
+                                            ERROR_OR_NULL,
+                                            END};
+static const struct mien_field f_head[] = {NUMBER("yaw", "-1..1; below 0 the nose is left in the image."),
+                                           NUMBER("pitch", "-1..1; above 0 up."),
+                                           TEXT("direction", "forward, left, right, up, down."),
+                                           BOOL("isTurningLeft", ""),
+                                           BOOL("isTurningRight", ""),
+                                           BOOL("leftTurnCompleted", "Two frames in a row."),
+                                           BOOL("rightTurnCompleted", ""),
+                                           BOOL("faceDetected", ""),
+                                           NUMBER("yawDegrees", ""),
+                                           NUMBER("pitchDegrees", ""),
+                                           NUMBER("rollDegrees", ""),
+                                           TOOK_CAMEL,
+                                           ERROR_OR_NULL,
+                                           END};
+static const struct mien_field f_turn[] = {BOOL("turnDetected", "Turned in the direction that was asked for."),
+                                           NUMBER("yaw", ""),
+                                           TEXT("direction", ""),
+                                           BOOL("meetsThreshold", "|yaw| at or above the threshold."),
+                                           TEXT("requiredDirection", ""),
+                                           NUMBER("yawDegrees", ""),
+                                           NUMBER("pitchDegrees", ""),
+                                           NUMBER("rollDegrees", ""),
+                                           TOOK_CAMEL,
+                                           ERROR_OR_NULL,
+                                           END};
+static const struct mien_field f_challenge[] = {BOOL("passed", ""),
+                                                TEXT("challengeType", ""),
+                                                OR_NULL(MIEN_OUT_NUMBER, "baselineEmotion", "Smile of the baseline, 0..100."),
+                                                OR_NULL(MIEN_OUT_NUMBER, "challengeEmotion", ""),
+                                                OR_NULL(MIEN_OUT_NUMBER, "emotionChange", ""),
+                                                TEXT("message", ""),
+                                                TOOK_CAMEL,
+                                                ERROR_OR_NULL,
+                                                END};
+static const struct mien_field f_multi_one[] = {
+    INTEGER("index", ""), TEXT("challengeType", ""), BOOL("passed", ""), OR_NULL(MIEN_OUT_NUMBER, "score", "Smile 0..100, yaw, or EAR."), ERROR_OR_NULL, END};
+static const struct mien_field f_multi[] = {
+    BOOL("allPassed", ""), INTEGER("totalChallenges", ""), INTEGER("passedCount", ""), OBJECTS("results", f_multi_one, ""), TOOK_CAMEL, ERROR_OR_NULL, END};
+
+/* ---- routes ---- */
+
+#define STATUS(p, f, t, fn, s)                                                                                                                                 \
+    {                                                                                                                                                          \
+        MIEN_GET, p, MIEN_SCOPE_NONE, MIEN_TAKES_NOTHING, true, NULL, f, t, fn, s, "status"                                                                    \
+    }
+#define POST(p, takes, m, f, fn, s, tag)                                                                                                                       \
+    {                                                                                                                                                          \
+        MIEN_POST, p, MIEN_SCOPE_ANALYZE, takes, false, m, f, NULL, fn, s, tag                                                                                 \
+    }
+
+const struct mien_route mien_routes[] = {
+    STATUS("/", f_root, NULL, mien_do_root, "What this is, as JSON; the web page for browsers"),
+    STATUS("/health", f_health, NULL, mien_do_health, "Health of every part; 503 when one is down"),
+    STATUS("/livez", f_live, NULL, mien_do_livez, "The process answers"),
+    STATUS("/readyz", f_live, NULL, mien_do_readyz, "Requests will be served; 503 while starting or stopping"),
+    {MIEN_GET, "/metrics", MIEN_SCOPE_ADMIN, MIEN_TAKES_NOTHING, true, NULL, NULL, "text/plain; version=0.0.4; charset=utf-8", mien_do_metrics,
+     "Prometheus metrics", "status"},
+    STATUS("/openapi.json", NULL, "application/json", mien_do_openapi, "This document"),
+    STATUS("/docs", NULL, "text/html; charset=utf-8", mien_do_docs, "This documentation, to try out"),
+    POST("/detect", MIEN_TAKES_IMAGE_FORMS, m_image, f_detect, mien_do_detect, "Faces in a photo", "faces"),
+    POST("/embed", MIEN_TAKES_IMAGE_FORMS, m_image, f_embed, mien_do_embed, "Embedding and quality of the best face", "faces"),
+    POST("/compare", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_compare, f_compare, mien_do_compare, "Whether two photos show the same person", "faces"),
+    POST("/batch/embed", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_batch, f_batch, mien_do_batch_embed, "Embeddings of several photos", "faces"),
+    POST("/analyze", MIEN_TAKES_IMAGE_FORMS | MIEN_TAKES_QUERY, m_image, f_analyze, mien_do_analyze, "Everything about every face", "faces"),
+    POST("/liveness", MIEN_TAKES_IMAGE_FORMS, m_antispoof, f_liveness, mien_do_liveness, "Whether a photo is a live capture", "liveness"),
+    POST("/antispoof", MIEN_TAKES_IMAGE_FORMS, m_antispoof, f_antispoof, mien_do_antispoof, "The anti-spoofing networks alone", "liveness"),
+    POST("/face-match", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_face_match, f_face_match, mien_do_face_match, "Identity document against selfie",
+         "documents"),
+    POST("/verify", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_verify, f_verify, mien_do_verify_document, "Liveness of the selfie and document against selfie",
+         "documents"),
+    POST("/smile-check", MIEN_TAKES_IMAGE_FORMS, m_smile, f_smile, mien_do_smile_check, "Smile in one frame", "challenges"),
+    POST("/blink-check", MIEN_TAKES_IMAGE_FORMS, m_blink, f_blink, mien_do_blink_check, "Blinks over frames", "challenges"),
+    POST("/head-pose", MIEN_TAKES_IMAGE_FORMS, m_head, f_head, mien_do_head_pose, "Head direction over frames", "challenges"),
+    POST("/head-turn-check", MIEN_TAKES_IMAGE_FORMS, m_turn, f_turn, mien_do_head_turn_check, "A turn in one frame", "challenges"),
+    POST("/challenge/validate", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_challenge, f_challenge, mien_do_challenge_validate,
+         "A smile against a neutral baseline", "challenges"),
+    POST("/challenge/validate-multi", MIEN_TAKES_JSON, m_multi, f_multi, mien_do_challenge_validate_multi, "Several challenges at once", "challenges"),
+};
+const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);
