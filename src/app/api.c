@@ -80,7 +80,14 @@ static enum mien_status status_of(enum mien_code code)
     case MIEN_E_ONNX_SHAPE:
     case MIEN_E_ENGINE_UNSUPPORTED:
     case MIEN_E_ENGINE_SHAPE: return MIEN_STATUS_INVALID_MODEL;
-    case MIEN_E_INTERNAL: break;
+    case MIEN_E_INTERNAL:
+    case MIEN_E_BASE64: /* the library reads no text, opens no URL and serves nothing */
+    case MIEN_E_MULTIPART:
+    case MIEN_E_URL_REFUSED:
+    case MIEN_E_URL_FETCH:
+    case MIEN_E_ADDRESS:
+    case MIEN_E_CONFIG:
+    case MIEN_E_REQUEST: break;
     }
     return MIEN_STATUS_INTERNAL;
 }
