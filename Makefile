@@ -132,12 +132,17 @@ $(BUILD)/replay/%: fuzz/%.c fuzz/replay.c $(FUZZ_LIBS)
 	$(CC) $(CFLAGS_ALL) $< fuzz/replay.c $(FUZZ_LIBS) $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
 
 # Micro-benchmarks in C (bench/run measures whole networks and the pipeline).
-.PHONY: bench-conv
+.PHONY: bench-conv bench-body
 bench-conv: $(BUILD)/bench/conv
-	$<
-$(BUILD)/bench/%: bench/%.c $(call chain_of,engine)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $< $(call chain_of,engine) $(LDFLAGS_ALL) $(call NEEDED_LIBS,engine) -o $@
+bench-body: $(BUILD)/bench/body
+bench-conv bench-body: ; $<
+define bench_rule
+$(BUILD)/bench/$(1): bench/$(1).c $(call chain_of,$(2))
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS_ALL) $$< $(call chain_of,$(2)) $(LDFLAGS_ALL) $(call NEEDED_LIBS,$(2)) -o $$@
+endef
+$(eval $(call bench_rule,conv,engine))
+$(eval $(call bench_rule,body,codec))
 
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -11,7 +11,7 @@ size_t mien_base64_room(size_t n);
 
 /* Decodes n characters of the standard or the URL alphabet (not mixed), with or without padding, into `out` (room for
  * mien_base64_room(n)). `out` may be `text` itself: decoding in place is safe. `*size` receives the bytes. MIEN_E_BASE64 with e->pos for
- * blanks, foreign characters, wrong padding, a length that cannot be, or tail bits that are not 0. */
+ * blanks, foreign characters, wrong padding, a length that cannot be, or tail bits that are not 0; text decoded in place is then spoilt. */
 enum mien_code mien_base64_decode(const char *text, size_t n, unsigned char *out, size_t *size, struct mien_err *e) MIEN_MUST_CHECK;
 
 /* A data URL's payload: when `text` begins with "data:", checks that it says ";base64," and moves *text and *n to what follows. True for plain
