@@ -1,14 +1,27 @@
+/* SHA-256 over OpenSSL. The algorithm is fetched once: an implicit fetch at every call takes OpenSSL's locks. */
 #include "crypto/digest.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
+
+static EVP_MD *sha256; /* lives as long as the process */
+
+static void fetch_sha256(void) { sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); }
+
+enum mien_code mien_sha256(const void *data, size_t n, uint8_t digest[32], struct mien_err *e)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    unsigned size = 0;
+    if (pthread_once(&once, fetch_sha256) != 0 || sha256 == NULL || EVP_Digest(data, n, digest, &size, sha256, NULL) != 1 || size != 32)
+        return MIEN_FAIL(e, MIEN_E_INTERNAL, "OpenSSL has no SHA-256");
+    return MIEN_OK;
+}
 
 enum mien_code mien_sha256_hex(const void *data, size_t n, char hex[65], struct mien_err *e)
 {
     static const char digit[] = "0123456789abcdef";
-    unsigned char sum[32];
-    size_t size = 0;
-    if (EVP_Q_digest(NULL, "SHA256", NULL, data, n, sum, &size) != 1 || size != sizeof sum)
-        return MIEN_FAIL(e, MIEN_E_INTERNAL, "OpenSSL has no SHA-256");
+    uint8_t sum[32];
+    MIEN_TRY(mien_sha256(data, n, sum, e));
     for (size_t i = 0; i < sizeof sum; i++) {
         hex[2 * i] = digit[sum[i] >> 4];
         hex[2 * i + 1] = digit[sum[i] & 15];

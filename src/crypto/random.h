@@ -1,4 +1,4 @@
-/* Randomness, comparison without timing differences, and digests of secrets. */
+/* Randomness, and comparison without timing differences. */
 #ifndef MIEN_CRYPTO_RANDOM_H
 #define MIEN_CRYPTO_RANDOM_H
 

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "crypto/digest.h"
@@ -29,8 +31,49 @@ static void sha256_gives_known_values(void **state)
     hash(a, "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318");
 }
 
+static void *hash_often(void *wrong)
+{
+    for (int i = 0; i < 200; i++) {
+        uint8_t sum[32];
+        if (mien_sha256("abc", 3, sum, NULL) != MIEN_OK || sum[0] != 0xba || sum[31] != 0xad) *(int *)wrong = 1;
+    }
+    return NULL;
+}
+
+/* First in the list: the threads meet at the first use, where the algorithm is fetched. */
+static void threads_may_hash_at_once(void **state)
+{
+    (void)state;
+    enum { THREADS = 8 };
+    pthread_t thread[THREADS];
+    int wrong[THREADS] = {0};
+    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&thread[i], NULL, hash_often, &wrong[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], NULL);
+        assert_int_equal(wrong[i], 0);
+    }
+}
+
+static void bytes_and_digits_agree(void **state)
+{
+    (void)state;
+    char text[200], hex[65], made[65];
+    memset(text, 'x', sizeof text);
+    for (size_t n = 0; n <= sizeof text; n++) {
+        uint8_t sum[32];
+        assert_int_equal(mien_sha256(text, n, sum, NULL), MIEN_OK);
+        assert_int_equal(mien_sha256_hex(text, n, hex, NULL), MIEN_OK);
+        for (size_t i = 0; i < 32; i++) snprintf(made + 2 * i, 3, "%02x", (unsigned)sum[i]);
+        assert_string_equal(hex, made);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sha256_gives_known_values)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_may_hash_at_once),
+        cmocka_unit_test(sha256_gives_known_values),
+        cmocka_unit_test(bytes_and_digits_agree),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
