@@ -45,7 +45,8 @@ static void curl(void **state)
 {
     (void)state;
     struct outcome o = parse("multipart/form-data; boundary=------------------------2fd8752d02659d60",
-                             TEXT("--------------------------2fd8752d02659d60\r\nContent-Disposition: form-data; name=\"image\"; filename=\"we%22ird\\x.jpg\"\r\n"
+                             TEXT("--------------------------2fd8752d02659d60\r\n"
+                                  "Content-Disposition: form-data; name=\"image\"; filename=\"we%22ird\\x.jpg\"\r\n"
                                   "Content-Type: image/jpeg\r\n\r\n\xff\xd8\0\r\n--x\r\n\r\n--------------------------2fd8752d02659d60\r\n"
                                   "Content-Disposition: form-data; name=\"threshold\"\r\n\r\n0.5\r\n--------------------------2fd8752d02659d60\r\n"
                                   "Content-Disposition: form-data; name=\"empty\"\r\n\r\n\r\n--------------------------2fd8752d02659d60--\r\n"),
@@ -130,7 +131,8 @@ static void preamble_epilogue_and_padding(void **state)
 static void names_and_their_escapes(void **state)
 {
     (void)state;
-    struct outcome o = parse(TYPE, TEXT("--b\r\nContent-Disposition: form-data; filename=\"C:\\dir\\f; name=x\\\".jpg\"; name=\"a\\\"\\\\\\c\"\r\n\r\n\r\n--b--"), 1);
+    struct outcome o = parse(TYPE, TEXT("--b\r\n"
+                                        "Content-Disposition: form-data; filename=\"C:\\dir\\f; name=x\\\".jpg\"; name=\"a\\\"\\\\\\c\"\r\n\r\n\r\n--b--"), 1);
     assert_int_equal(o.code, MIEN_OK);
     assert_part(&o.part[0], "a\"\\\\c", true, TEXT(""));
     free(o.body);
@@ -206,21 +208,21 @@ static void malformed_bodies(void **state)
         {"--b\r\nContent-Disposition: form-data; name=\"\"\r\n\r\nx" TAIL, 43},
         {"--b\r\nContent-Disposition: form-data; name=a; name=a\r\n\r\nx" TAIL, 45},
         {"--b\r\nContent-Disposition: attachment; name=a\r\n\r\nx" TAIL, 36},
-        {HEAD "Content-Disposition: form-data; name=a\r\n\r\nx" TAIL, 70},
-        {HEAD "Content-Transfer-Encoding: base64\r\n\r\nx" TAIL, 76},
-        {HEAD "Content-Type: multipart/mixed; boundary=c\r\n\r\nx" TAIL, 72},
-        {HEAD " folded\r\n\r\nx" TAIL, 49},
-        {HEAD "no colon\r\n\r\nx" TAIL, 51},
-        {HEAD ": no name\r\n\r\nx" TAIL, 49},
-        {HEAD "X: a\nb\r\n\r\nx" TAIL, 53},
-        {HEAD "X: a\x01" "b\r\n\r\nx" TAIL, 53},
-        {HEAD "\r\nx", 52},
-        {HEAD "\r\nx\r\n--", 56},
-        {HEAD "\r\nx\r\n--b", 57},
-        {HEAD "\r\nx\r\n--b-", 57},
-        {HEAD "\r\nx\r\n--bc\r\n" TAIL, 57}, /* a line that begins with the boundary is no content */
-        {HEAD "\r\nx\n--b--", 58},
-        {HEAD "Content-Type: x", 49},
+        {HEAD "Content-Disposition: form-data; name=a\r\n\r\nx" TAIL, 68},
+        {HEAD "Content-Transfer-Encoding: base64\r\n\r\nx" TAIL, 74},
+        {HEAD "Content-Type: multipart/mixed; boundary=c\r\n\r\nx" TAIL, 70},
+        {HEAD " folded\r\n\r\nx" TAIL, 47},
+        {HEAD "no colon\r\n\r\nx" TAIL, 49},
+        {HEAD ": no name\r\n\r\nx" TAIL, 47},
+        {HEAD "X: a\nb\r\n\r\nx" TAIL, 51},
+        {HEAD "X: a\x01" "b\r\n\r\nx" TAIL, 51},
+        {HEAD "\r\nx", 50},
+        {HEAD "\r\nx\r\n--", 54},
+        {HEAD "\r\nx\r\n--b", 55},
+        {HEAD "\r\nx\r\n--b-", 55},
+        {HEAD "\r\nx\r\n--bc\r\n" TAIL, 55}, /* a line that begins with the boundary is no content */
+        {HEAD "\r\nx\n--b--", 56},
+        {HEAD "Content-Type: x", 47},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct outcome o = parse(TYPE, bad[i].body, strlen(bad[i].body), MOST);
@@ -229,8 +231,9 @@ static void malformed_bodies(void **state)
         free(o.body);
     }
     static const char *const dispositions[] = {
-        "form-data; name", "form-data; name=", "form-data; =a", "form-data; name=\"a", "form-data; name=\"a\\\"", "form-data; name=\"a\"b", "form-data; name=a b",
-        "form-data name=a", "form-data; name =a", "; name=a", "form-data; name*=utf-8''a",
+        "form-data; name", "form-data; name=", "form-data; name*=utf-8''a",
+        "form-data; =a", "form-data; name=\"a", "form-data; name=\"a\\\"", "form-data; name=\"a\"b", "form-data; name=a b",
+        "form-data name=a", "form-data; name =a", "; name=a",
     };
     for (size_t i = 0; i < sizeof dispositions / sizeof *dispositions; i++) {
         char body[200];
@@ -265,7 +268,8 @@ static void limits(void **state)
 static void truncated_and_mutated(void **state)
 {
     (void)state;
-    static const char good[] = "pre\r\n" HEAD "Content-Type: image/png\r\n\r\nx\r\n-\r\n--b\r\nContent-Disposition: form-data; name=c; filename=\"d\"\r\n\r\nyz" TAIL;
+    static const char good[] = "pre\r\n" HEAD "Content-Type: image/png\r\n\r\nx\r\n-\r\n--b\r\n"
+                               "Content-Disposition: form-data; name=c; filename=\"d\"\r\n\r\nyz" TAIL;
     for (size_t n = 0; n < sizeof good - 1; n++) {
         struct outcome o = parse(TYPE, good, n, MOST);
         assert_int_equal(o.code, MIEN_E_MULTIPART);
