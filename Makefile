@@ -2,7 +2,8 @@
 #   make            the program, the library and the example
 #   make tests      every unit test binary          make test-ROOM   build and run one room's tests
 #   make SAN=address,undefined BUILD=build/asan tests        make CC=clang-14 BUILD=build/clang ...
-#   make fuzz       libFuzzer targets (clang-14)    make fuzz-replay   the same targets over their corpus, any compiler
+#   make fuzz       libFuzzer targets; to see into the rooms: CC=clang-14 SAN=address,undefined CFLAGS=-fsanitize=fuzzer-no-link BUILD=build/fuzz
+#   make fuzz-replay   the same targets over their corpus, any compiler
 MAKEFLAGS += --no-builtin-rules
 BUILD ?= build
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))

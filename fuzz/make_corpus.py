@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Draws the seed inputs of fuzz_image and fuzz_exif into fuzz/corpus/. Run once and committed; needs python3-opencv and numpy.
+"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64 and fuzz_multipart in fuzz/corpus/. Run once and committed; needs
+python3-opencv and numpy.
 
 Tiny pictures of every format and of the features that have code of their own; no photograph is among them."""
+import base64
 import os
 import struct
 import zlib
@@ -116,8 +118,35 @@ def exifs():
     save('exif', 'far_directory', b'II*\0' + struct.pack('<I', 0xfffffff0) + bytes(20))
 
 
+def bodies():
+    long = b'QUJD' * 260
+    save('json', 'image', b'{"image":"' + long + b'","threshold":0.3}')
+    save('json', 'escaped', b'["' + long + b'\\/\\u002B\\n", {"a":"' + long + b'"}, -1.5e3, true, null]')
+    save('json', 'long_name', b'{"' + long + b'" : "' + long + b'"}')
+    save('json', 'looks_lifted', b'["' + long + b'","\\u00010"]')
+    save('json', 'foreign', b'["' + long + b'\xc3\xa9' + b'\\ud83d\\ude00"]')
+    save('json', 'twice', b'{"a":"' + long + b'","a":1}')
+    save('json', 'unfinished', b'["' + long)
+    save('json', 'small', b'{"a":[1,{"b":""}],"c":"\\u0001"}')
+    every = bytes(range(256))
+    save('base64', 'standard', base64.b64encode(every))
+    save('base64', 'url', base64.urlsafe_b64encode(every).rstrip(b'='))
+    save('base64', 'mixed', base64.b64encode(every[:250]) + b'-_')
+    save('base64', 'tail_bits', b'AAAB' * 20 + b'AB==')
+    save('base64', 'data_url', b'data:image/png;base64,' + base64.b64encode(every[::-1]))
+    form = b'multipart/form-data; boundary=%s\n'
+    part = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    file = part % (b'image', b'; filename="a.jpg"\r\nContent-Type: image/jpeg', every)
+    save('multipart', 'file_and_field', form % b'b' + file + part % (b'x', b'', b'1') + b'--b--\r\n')
+    save('multipart', 'quoted', form % b'"b"' + b'preamble\r\n' + part % (b'a\\"\\\\', b";filename*=utf-8''x", b'') + b'--b-- \r\nepilogue')
+    save('multipart', 'no_content', form % b'b' + b'--b \r\ncontent-disposition:form-data;name=a\r\n\r\n--b--')
+    save('multipart', 'encoded', form % b'b' + part % (b'a', b'\r\nContent-Transfer-Encoding: base64', b'QUJD') + b'--b--')
+    save('multipart', 'empty', form % b'b' + b'--b--')
+
+
 if __name__ == '__main__':
     jpegs()
     pngs()
     others()
     exifs()
+    bodies()

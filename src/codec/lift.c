@@ -95,12 +95,10 @@ static struct token string_at(const char *s, size_t i, size_t n)
             length = ascii_escape(s + i, n - i, &c);
             t.escaped = true;
         }
-        t.ascii &= length > 0;
-        /* not for us: behind a backslash any character is skipped, as the reader does; one that is too low is passed */
-        if (length == 0) length = s[i] == '\\' ? 2 : 1;
-        i = n - i > length ? i + length : n;
+        t.ascii &= length > 0; /* what is no character of ours may be wrong altogether: the reader will see */
+        i += length > 0 ? length : 1;
     }
-    t.end = i < n ? i : n;
+    t.end = i;
     return t;
 }
 

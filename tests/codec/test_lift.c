@@ -299,6 +299,26 @@ static void limits(void **state)
     assert_int_equal(lift_long("[\"", 8 << 20, 0, 4096, &e), MIEN_E_NOMEM);
 }
 
+/* Memory may end at any of the allocations; nothing is left behind (the leak checker looks). */
+static void every_size_of_arena(void **state)
+{
+    (void)state;
+    char text[5000], body[sizeof text];
+    const size_t n = (size_t)snprintf(text, sizeof text, "[\"%01500d\",{\"a\":\"%02000d\"}]", 0, 0);
+    bool taken = false;
+    for (size_t cap = 0; cap < 2000 || !taken; cap += 64) {
+        struct mien_arena *arena = mien_arena_create(cap);
+        struct mien_lifted l;
+        memcpy(body, text, n);
+        const enum mien_code code = mien_json_lift(body, n, arena, &l, NULL);
+        assert_int_equal(code, l.root != NULL ? MIEN_OK : MIEN_E_NOMEM);
+        assert_false(taken && code != MIEN_OK);
+        taken = code == MIEN_OK;
+        mien_json_free(&l.root);
+        mien_arena_free(&arena);
+    }
+}
+
 /* A caller may decode a string in place; asking for it again is then safe, although the answer means nothing. */
 static void text_changed_in_place(void **state)
 {
@@ -311,8 +331,10 @@ static void text_changed_in_place(void **state)
     char *text;
     size_t size;
     assert_true(mien_lifted_text(&l, mien_json_at(l.root, 0), &text, &size));
-    memcpy(text, "\001" "9", 3);
+    char *const short_text = memcpy(text, "\001" "9", 3);
     assert_true(mien_lifted_text(&l, mien_json_at(l.root, 0), &text, &size));
+    assert_ptr_equal(text, short_text);
+    assert_int_equal(size, 2);
     assert_true(mien_lifted_text(&l, mien_json_at(l.root, 1), &text, &size));
     assert_int_equal(size, 1500);
     assert_ptr_equal(text, body + 10);
@@ -327,7 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(generated_and_mutated_texts), cmocka_unit_test(which_strings_are_lifted),
         cmocka_unit_test(limits),                      cmocka_unit_test(nesting_beyond_the_limit_is_found_behind_a_lifted_string),
-        cmocka_unit_test(text_changed_in_place),
+        cmocka_unit_test(text_changed_in_place),       cmocka_unit_test(every_size_of_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
