@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/version.h"
 #include "face/face.h"
 
+_Static_assert(__builtin_strcmp(MIEN_VERSION, MIEN_VERSION_TEXT) == 0, "one version");
 _Static_assert((int)MIEN_GET_EMBEDDING == (int)MIEN_WANT_EMBEDDING && (int)MIEN_GET_MESH == (int)MIEN_WANT_MESH &&
                    (int)MIEN_GET_POSE == (int)MIEN_WANT_POSE && (int)MIEN_GET_EYES == (int)MIEN_WANT_EYES &&
                    (int)MIEN_GET_BLENDSHAPES == (int)MIEN_WANT_BLENDSHAPES && (int)MIEN_GET_QUALITY == (int)MIEN_WANT_QUALITY &&

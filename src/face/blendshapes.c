@@ -46,7 +46,7 @@ enum mien_code mien_face_blendshapes(const struct mien_face_job *job, struct mie
     MIEN_TRY(mien_models_net(job->models, m, &net, e));
     MIEN_TRY(mien_session_exec(job->session, net, &shape, 1, &x, e));
     write_points(m, f->mesh, mien_exec_input(x, 0));
-    MIEN_TRY(mien_exec_run(x, e));
+    MIEN_TRY(mien_model_run(job->models, m, x, e));
     const float *out;
     int n;
     MIEN_TRY(mien_part_output(job, m, x, "blendshapes", MIEN_BLENDSHAPES, &out, &n, e));

@@ -144,7 +144,7 @@ static enum mien_code pass(struct search *s, const struct scene *scene, int size
     MIEN_TRY(fill_input(s->m, &scene->image, w, h, mien_exec_input(x, 0), &scale, &off_x, &off_y, e));
     s->times->letterbox_ms += mien_elapsed_ms(start);
     start = mien_now_ns();
-    MIEN_TRY(mien_exec_run(x, e));
+    MIEN_TRY(mien_model_run(s->models, s->m, x, e));
     s->times->net_ms += mien_elapsed_ms(start);
     start = mien_now_ns();
     MIEN_TRY(decode_outputs(s, net, x, w, h, e));

@@ -35,7 +35,7 @@ static enum mien_code run_model(struct mien_models *models, struct mien_session 
     struct mien_exec *x;
     MIEN_TRY(mien_model_exec(models, s, m, m->width, m->height, &net, &x, e));
     MIEN_TRY(mien_crop_face(m, photo, face, landmarks68, mien_exec_input(x, 0), to_photo, e));
-    MIEN_TRY(mien_exec_run(x, e));
+    MIEN_TRY(mien_model_run(models, m, x, e));
     int i = mien_model_output(m, role, net);
     struct mien_shape shape = i >= 0 ? mien_exec_output_shape(x, i) : (struct mien_shape){0};
     MIEN_FAIL_IF(i < 0 || mien_shape_count(&shape) != count, e, MIEN_E_MANIFEST, "model \"%s\": outputs.%s: does not have %d numbers", m->id, role, count);

@@ -14,6 +14,9 @@ void mien_model_clear(struct mien_model *m);
 enum mien_code mien_model_exec(struct mien_models *models, struct mien_session *s, const struct mien_model *model, int w, int h,
                                struct mien_net **net, struct mien_exec **x, struct mien_err *e) MIEN_MUST_CHECK;
 
+/* models.c: runs the network, its inputs being written, and counts the run (mien_models_usage). */
+enum mien_code mien_model_run(struct mien_models *models, const struct mien_model *model, struct mien_exec *x, struct mien_err *e) MIEN_MUST_CHECK;
+
 /* embed.c: crop, network, L2 norm: `embedding` receives embed->dim floats. `landmarks68` may be NULL: they are computed when the
  * model's crop needs them. Uses the first model of MIEN_ROLE_EMBED. */
 enum mien_code mien_embed_face(struct mien_models *models, struct mien_session *s, struct mien_photo *photo, const struct mien_detection *face,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 #include "base/file.h"
 #include "codec/json.h"
 #include "face/inner.h"
@@ -30,6 +31,7 @@ struct mien_models {
     int count;
     struct mien_model *model;
     _Atomic(struct mien_net *) *net; /* beside model[]; NULL until first use */
+    struct { atomic_uint_fast64_t runs, ns; } *usage; /* beside model[]; relaxed counters */
     int n_role[MIEN_ROLE_COUNT], role[MIEN_ROLE_COUNT][MAX_OF_ROLE]; /* indices of models */
     pthread_mutex_t lock; /* opening a network */
 };
@@ -73,7 +75,8 @@ static enum mien_code read_models(struct mien_models *m, const struct mien_json 
     MIEN_FAIL_IF(!mien_json_is_array(list) || n > MAX_MODELS, e, MIEN_E_MANIFEST, "models: is not an array of at most %d models", MAX_MODELS);
     m->model = calloc(n + 1, sizeof *m->model);
     m->net = calloc(n + 1, sizeof *m->net);
-    MIEN_FAIL_IF(m->model == NULL || m->net == NULL, e, MIEN_E_NOMEM, "out of memory for %zu models", n);
+    m->usage = calloc(n + 1, sizeof *m->usage);
+    MIEN_FAIL_IF(m->model == NULL || m->net == NULL || m->usage == NULL, e, MIEN_E_NOMEM, "out of memory for %zu models", n);
     for (size_t i = 0; i < n; i++) {
         struct mien_model *one = &m->model[i];
         enum mien_code code = mien_model_parse(mien_json_at(list, i), (int)i, one, e);
@@ -182,6 +185,7 @@ void mien_models_free(struct mien_models **models)
     pthread_mutex_destroy(&m->lock);
     free(m->model);
     free((void *)m->net);
+    free(m->usage);
     free(m->dir);
     m->magic = 0;
     free(m);
@@ -261,4 +265,20 @@ enum mien_code mien_model_exec(struct mien_models *models, struct mien_session *
     if (net != NULL) *net = n;
     struct mien_shape shape = {4, {1, model->spec.channels == MIEN_GRAY ? 1 : 3, h, w}};
     return mien_session_exec(s, n, &shape, 1, x, e);
+}
+
+enum mien_code mien_model_run(struct mien_models *m, const struct mien_model *model, struct mien_exec *x, struct mien_err *e)
+{
+    const uint64_t start = mien_now_ns();
+    MIEN_TRY(mien_exec_run(x, e));
+    atomic_fetch_add_explicit(&m->usage[model - m->model].ns, mien_now_ns() - start, memory_order_relaxed);
+    atomic_fetch_add_explicit(&m->usage[model - m->model].runs, 1, memory_order_relaxed);
+    return MIEN_OK;
+}
+
+struct mien_model_usage mien_models_usage(const struct mien_models *m, int i)
+{
+    if (i < 0 || i >= m->count) return (struct mien_model_usage){0};
+    return (struct mien_model_usage){.runs = atomic_load_explicit(&m->usage[i].runs, memory_order_relaxed),
+                                     .ns = atomic_load_explicit(&m->usage[i].ns, memory_order_relaxed)};
 }

@@ -6,6 +6,7 @@
 #define MIEN_FACE_MODELS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "engine/engine.h"
 #include "image/warp.h"
 
@@ -84,5 +85,9 @@ const struct mien_model *mien_models_find(const struct mien_models *m, const cha
 const struct mien_model *mien_models_role(const struct mien_models *m, enum mien_role role, int i);
 /* The opened network; opens it when this is the first use. Thread-safe. MIEN_E_MODEL_MISSING names what to install. */
 enum mien_code mien_models_net(struct mien_models *m, const struct mien_model *model, struct mien_net **net, struct mien_err *e) MIEN_MUST_CHECK;
+
+/* How often the i-th model's network has run on faces and photos so far, and for how long. Thread-safe. */
+struct mien_model_usage { uint64_t runs, ns; };
+struct mien_model_usage mien_models_usage(const struct mien_models *m, int i);
 
 #endif

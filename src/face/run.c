@@ -25,7 +25,7 @@ enum mien_code mien_part_run(const struct mien_face_job *job, const struct mien_
     const struct mien_detection d = mien_part_detection(f);
     MIEN_TRY(mien_model_exec(job->models, job->session, m, m->width, m->height, NULL, x, e));
     MIEN_TRY(mien_crop_face(m, job->photo, &d, NULL, mien_exec_input(*x, 0), to_photo, e));
-    return mien_exec_run(*x, e);
+    return mien_model_run(job->models, m, *x, e);
 }
 
 enum mien_code mien_part_output(const struct mien_face_job *job, const struct mien_model *m, const struct mien_exec *x, const char *role,

@@ -1,0 +1,569 @@
+/* From bytes to members: reads a JSON, raw or multipart body (and the query) and checks every member against its row.
+ *
+ * All wrong members are found before anything is answered. Base64 is decoded where it stands in the body, so an image costs no copy. A `source` hides whether
+ * members come from a JSON object, a form or the query: the two last give text, from which numbers are read; in JSON a number must be one. */
+#include <assert.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "codec/base64.h"
+#include "codec/multipart.h"
+#include "service/exchange.h"
+
+enum { MAX_URL = 2048, MAX_PARTS = 128, FORM_BYTES = 1 << 20 /* of a body, besides its images */ };
+
+/* ---- faults ---- */
+
+static void fault(struct mien_exchange *x, const struct mien_where *at, const char *type, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void fault(struct mien_exchange *x, const struct mien_where *at, const char *type, const char *fmt, ...)
+{
+    if (x->faults.n == MIEN_MAX_FAULTS) return;
+    struct mien_fault *f = &x->faults.fault[x->faults.n++];
+    *f = (struct mien_fault){.place = at->place, .member = at->member, .sub = at->sub, .index = at->index, .type = type};
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(f->msg, sizeof f->msg, fmt, ap);
+    va_end(ap);
+}
+
+static enum mien_problem say(struct mien_exchange *x, enum mien_problem p, const struct mien_where *at, const char *what)
+{
+    char index[24] = "";
+    if (at->index >= 0) snprintf(index, sizeof index, "[%d]", at->index);
+    snprintf(x->said, sizeof x->said, "%s%s%s%s %s", at->member, index, at->sub != NULL ? "." : "", at->sub != NULL ? at->sub : "", what);
+    return p;
+}
+
+/* ---- sources of members ---- */
+
+/* One value as it came: a JSON node, or text (of a form or the query; of a JSON string too). */
+struct raw {
+    const struct mien_json *node; /* NULL: text */
+    char *text;
+    size_t size;
+    bool file;      /* the text is the bytes of a file */
+    bool writable;  /* the text lies in the body and may be changed */
+};
+
+struct source {
+    const char *place;
+    const struct mien_json *object;
+    struct mien_request *query;
+    struct mien_part *part;
+    int n_parts;
+    const struct mien_lifted *lifted; /* of `object` */
+    const char *body;                 /* where lifted text may be changed */
+    size_t body_size;
+};
+
+/* The value of a name; in a form the nth of that name. False: there is none, or it is null. */
+static bool look_up(const struct source *s, const char *name, int nth, struct raw *out)
+{
+    *out = (struct raw){0};
+    if (s->part != NULL) {
+        for (int i = 0; i < s->n_parts; i++) {
+            if (strcmp(s->part[i].name, name) != 0 || nth-- > 0) continue;
+            *out = (struct raw){.text = s->part[i].data, .size = s->part[i].size, .file = s->part[i].is_file, .writable = true};
+            return true;
+        }
+        return false;
+    }
+    if (nth > 0) return false;
+    if (s->query != NULL) {
+        const char *text = mien_request_query(s->query, name);
+        if (text == NULL) return false;
+        *out = (struct raw){.text = (char *)(uintptr_t)text, .size = strlen(text)};
+        return true;
+    }
+    out->node = mien_json_get(s->object, name);
+    return !mien_json_is_null(out->node);
+}
+
+/* Name of a member: the 0th is the row's, the others are its `also`. False past the end. */
+static bool name_of(const struct mien_member *m, int i, char name[64])
+{
+    const char *at = m->name;
+    if (i > 0) {
+        at = m->also;
+        for (; at != NULL && i > 1; i--) {
+            at = strchr(at, '|');
+            if (at != NULL) at++;
+        }
+        if (at == NULL) return false;
+    }
+    snprintf(name, 64, "%.*s", (int)strcspn(at, "|"), at);
+    return true;
+}
+
+static bool text_of(const struct source *s, const struct raw *v, char **text, size_t *size, bool *writable)
+{
+    if (v->node == NULL) {
+        *text = v->text;
+        *size = v->size;
+        *writable = v->writable;
+        return true;
+    }
+    if (!mien_lifted_text(s->lifted, v->node, text, size)) return false;
+    *writable = *text >= s->body && *text < s->body + s->body_size;
+    return true;
+}
+
+static bool number_of(const struct raw *v, double *out)
+{
+    if (v->node != NULL) {
+        if (!mien_json_is_number(v->node)) return false;
+        *out = mien_json_number(v->node, 0.0);
+        return isfinite(*out);
+    }
+    char text[64], *end;
+    if (v->size == 0 || v->size >= sizeof text || strspn(v->text, "0123456789+-.eE") < v->size) return false;
+    memcpy(text, v->text, v->size);
+    text[v->size] = 0;
+    *out = strtod(text, &end);
+    return *end == 0 && isfinite(*out);
+}
+
+static bool bool_of(const struct raw *v, double *out)
+{
+    if (v->node != NULL) {
+        bool yes = mien_json_bool(v->node, false);
+        *out = yes;
+        return yes == mien_json_bool(v->node, true); /* the default does not show: it is a boolean */
+    }
+    static const struct { const char *word; bool value; } WORDS[] = {{"true", true}, {"false", false}, {"1", true}, {"0", false}};
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (v->size == strlen(WORDS[i].word) && memcmp(v->text, WORDS[i].word, v->size) == 0) {
+            *out = WORDS[i].value;
+            return true;
+        }
+    return false;
+}
+
+/* ---- images ---- */
+
+static void image_failed(struct mien_blob *b, enum mien_code code, const char *why)
+{
+    *b = (struct mien_blob){.failed = code, .why = why, .url = b->url};
+}
+
+static bool is_url(const char *text, size_t n)
+{
+    return (n > 7 && strncasecmp(text, "http://", 7) == 0) || (n > 8 && strncasecmp(text, "https://", 8) == 0);
+}
+
+static void take_url(struct mien_exchange *x, const char *text, size_t n, const struct mien_where *at, struct mien_blob *b)
+{
+    struct mien_err e = {0};
+    if (n > MAX_URL) {
+        fault(x, at, "too_long", "a URL has at most %d characters", MAX_URL);
+        return;
+    }
+    b->url = mien_arena_strndup(x->call.arena, text, n);
+    if (b->url == NULL) {
+        image_failed(b, MIEN_E_NOMEM, "does not fit into memory");
+        return;
+    }
+    if (mien_fetch_allowed(x->call.service->fetch, b->url, &e) != MIEN_OK) fault(x, at, "url_not_allowed", "this server does not fetch this URL");
+}
+
+static void take_base64(struct mien_exchange *x, char *text, size_t n, bool writable, struct mien_blob *b)
+{
+    const size_t most = x->call.service->settings.max_image_bytes;
+    const char *payload = text;
+    struct mien_err e;
+    if (!mien_data_url_payload(&payload, &n)) {
+        image_failed(b, MIEN_E_BASE64, "is a data URL without base64");
+        return;
+    }
+    if (mien_base64_room(n) > most + 3) {
+        image_failed(b, MIEN_E_IMAGE_LIMIT, mien_problem_about_image(MIEN_E_IMAGE_LIMIT));
+        return;
+    }
+    unsigned char *to = writable ? (unsigned char *)text + (payload - text) : mien_arena_alloc(x->call.arena, mien_base64_room(n));
+    if (to == NULL) image_failed(b, MIEN_E_NOMEM, "does not fit into memory");
+    else if (mien_base64_decode(payload, n, to, &b->size, &e) != MIEN_OK) image_failed(b, MIEN_E_BASE64, mien_problem_about_image(MIEN_E_BASE64));
+    else b->data = to;
+}
+
+/* Checks an image's bytes against the limits. */
+static void check_size(struct mien_exchange *x, struct mien_blob *b)
+{
+    const struct mien_service_settings *s = &x->call.service->settings;
+    if (b->failed != MIEN_OK || b->data == NULL) return;
+    if (b->size == 0) image_failed(b, MIEN_E_IMAGE_TYPE, "is empty");
+    else if (b->size > s->max_image_bytes) image_failed(b, MIEN_E_IMAGE_LIMIT, mien_problem_about_image(MIEN_E_IMAGE_LIMIT));
+    x->image_bytes += b->size;
+}
+
+static void add_picture(struct mien_exchange *x, struct mien_blob *b, const struct mien_where *at)
+{
+    struct mien_picture *p = mien_arena_calloc(x->call.arena, 1, sizeof *p);
+    x->images++;
+    if (p == NULL) {
+        image_failed(b, MIEN_E_NOMEM, "does not fit into memory");
+        return;
+    }
+    *p = (struct mien_picture){.blob = b, .where = *at};
+    *x->last_picture = p;
+    x->last_picture = &p->next;
+}
+
+static void take_image(struct mien_exchange *x, const struct source *s, const struct raw *v, const struct mien_where *at, struct mien_blob *b)
+{
+    char *text;
+    size_t n;
+    bool writable;
+    if (!text_of(s, v, &text, &n, &writable)) {
+        fault(x, at, "string_type", "must be text: base64, a data URL or a URL");
+        return;
+    }
+    add_picture(x, b, at);
+    if (v->file) {
+        b->data = (const unsigned char *)text;
+        b->size = n;
+    } else if (n == 0) {
+        image_failed(b, MIEN_E_IMAGE_TYPE, "is empty");
+    } else if (is_url(text, n)) {
+        take_url(x, text, n, at, b);
+    } else {
+        take_base64(x, text, n, writable, b);
+    }
+    check_size(x, b);
+}
+
+/* ---- other kinds ---- */
+
+static void take_text(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
+                      struct mien_value *to)
+{
+    char *text;
+    size_t n;
+    bool writable;
+    const bool bounded = m->low != 0 || m->high != 0;
+    if (!text_of(s, v, &text, &n, &writable) || memchr(text, 0, n) != NULL) fault(x, at, "string_type", "must be text");
+    else if (bounded && (double)n < m->low) fault(x, at, "too_short", "must have at least %g bytes", m->low);
+    else if (bounded && (double)n > m->high) fault(x, at, "too_long", "must have at most %g bytes", m->high);
+    else to->text = mien_arena_strndup(x->call.arena, text, n);
+}
+
+static bool is_choice(const char *choices, const char *text)
+{
+    const size_t n = strlen(text);
+    for (const char *at = choices; n > 0 && at != NULL; at = strchr(at, '|'), at = at != NULL ? at + 1 : NULL)
+        if (strcspn(at, "|") == n && memcmp(at, text, n) == 0) return true;
+    return false;
+}
+
+static void take_choice(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
+                        struct mien_value *to)
+{
+    const int before = x->faults.n;
+    take_text(x, s, m, v, at, to);
+    if (x->faults.n > before || (to->text != NULL && is_choice(m->choices, to->text))) return;
+    fault(x, at, "enum", "must be one of %s", m->choices);
+}
+
+static void take_number(struct mien_exchange *x, const struct mien_member *m, const struct raw *v, const struct mien_where *at, struct mien_value *to)
+{
+    const bool whole = m->kind == MIEN_KIND_INTEGER, bounded = m->low != 0 || m->high != 0;
+    double d;
+    if (!number_of(v, &d)) fault(x, at, whole ? "integer_type" : "number_type", "must be a %s", whole ? "whole number" : "number");
+    else if (whole && (d != floor(d) || fabs(d) > 2147483647.0)) fault(x, at, "integer_type", "must be a whole number");
+    else if (bounded && d < m->low) fault(x, at, "greater_than_equal", "must be at least %g", m->low);
+    else if (bounded && d > m->high) fault(x, at, "less_than_equal", "must be at most %g", m->high);
+    else to->number = d;
+}
+
+static void take_bool(struct mien_exchange *x, const struct raw *v, const struct mien_where *at, struct mien_value *to)
+{
+    double d;
+    if (bool_of(v, &d)) to->number = d;
+    else fault(x, at, "bool_type", "must be true or false");
+}
+
+/* ---- members ---- */
+
+static void take_members(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_where *parent,
+                         struct mien_value *values);
+
+/* An array of images: JSON's, or the repeated field `name` of a form. */
+static void take_images(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const char *name, const struct raw *v,
+                        const struct mien_where *at, struct mien_value *to)
+{
+    int n = 0;
+    if (v->node != NULL && !mien_json_is_array(v->node)) {
+        fault(x, at, "array_type", "must be an array");
+        return;
+    }
+    struct raw one;
+    if (v->node != NULL) n = (int)mien_json_size(v->node);
+    else
+        while (look_up(s, name, n, &one)) n++;
+    if (n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
+    if (n > m->high || n > x->call.service->settings.max_images) { /* said as 413 by too_many */
+        x->images += n;
+        return;
+    }
+    to->blob = mien_arena_calloc(x->call.arena, (size_t)n, sizeof *to->blob);
+    for (int i = 0; i < n && to->blob != NULL; i++) {
+        struct mien_where here = *at;
+        here.index = i;
+        if (v->node != NULL) one = (struct raw){.node = mien_json_at(v->node, (size_t)i)};
+        else look_up(s, name, i, &one);
+        take_image(x, s, &one, &here, &to->blob[i]);
+        to->count = i + 1;
+    }
+}
+
+static void take_items(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
+                       struct mien_value *to)
+{
+    if (v->node == NULL || !mien_json_is_array(v->node)) {
+        fault(x, at, "array_type", "must be an array of objects");
+        return;
+    }
+    const size_t n = mien_json_size(v->node);
+    if ((double)n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
+    if ((double)n > m->high) {
+        fault(x, at, "too_long", "must have at most %g entries", m->high);
+        return;
+    }
+    to->item = mien_arena_calloc(x->call.arena, n, sizeof *to->item);
+    for (size_t i = 0; i < n && to->item != NULL; i++) {
+        struct mien_where here = *at;
+        struct source inner = *s;
+        here.index = (int)i;
+        inner.object = mien_json_at(v->node, i);
+        if (mien_json_is_object(inner.object)) take_members(x, &inner, m->sub, &here, to->item[i].value);
+        else fault(x, &here, "object_type", "must be an object");
+    }
+    to->count = (int)n;
+}
+
+static void take_value(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const char *name, const struct raw *v,
+                       const struct mien_where *at, struct mien_value *to)
+{
+    switch (m->kind) {
+    case MIEN_KIND_IMAGE:
+        to->blob = mien_arena_calloc(x->call.arena, 1, sizeof *to->blob);
+        if (to->blob != NULL) take_image(x, s, v, at, to->blob);
+        break;
+    case MIEN_KIND_IMAGES: take_images(x, s, m, name, v, at, to); break;
+    case MIEN_KIND_TEXT: take_text(x, s, m, v, at, to); break;
+    case MIEN_KIND_CHOICE: take_choice(x, s, m, v, at, to); break;
+    case MIEN_KIND_NUMBER:
+    case MIEN_KIND_INTEGER: take_number(x, m, v, at, to); break;
+    case MIEN_KIND_BOOL: take_bool(x, v, at, to); break;
+    case MIEN_KIND_ITEMS: take_items(x, s, m, v, at, to); break;
+    }
+}
+
+static bool is_first_image(const struct mien_member *members, const struct mien_member *m)
+{
+    const struct mien_member *first = members;
+    while (first->name != NULL && first->kind != MIEN_KIND_IMAGE && first->kind != MIEN_KIND_IMAGES) first++;
+    return first == m;
+}
+
+/* One member by all its names. */
+static void take_member(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_member *m,
+                        const struct mien_where *parent, struct mien_value *to)
+{
+    char name[64];
+    struct mien_where at = *parent;
+    const char **slot = parent->member != NULL ? &at.sub : &at.member;
+    struct raw v, second;
+    bool more = true;
+    for (int i = 0; more; i++) {
+        more = name_of(m, i, name);
+        /* A form's field `file` is one more name of the first image. */
+        if (!more && (s->part == NULL || !is_first_image(members, m))) break;
+        if (!more) snprintf(name, sizeof name, "file");
+        if (!look_up(s, name, 0, &v)) continue;
+        *slot = mien_arena_strndup(x->call.arena, name, strlen(name));
+        if (to->given) fault(x, &at, "conflict", "another name of the same member is given too");
+        else if (m->kind != MIEN_KIND_IMAGES && look_up(s, name, 1, &second)) fault(x, &at, "duplicate", "is given more than once");
+        else take_value(x, s, m, name, &v, &at, to);
+        to->given = true;
+    }
+}
+
+/* Adds what `s` has of the members that have no value yet. */
+static void take_members(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_where *parent,
+                         struct mien_value *values)
+{
+    for (int i = 0; members != NULL && members[i].name != NULL; i++) {
+        assert(i < MIEN_MAX_MEMBERS);
+        values[i].number = members[i].otherwise;
+        take_member(x, s, members, &members[i], parent, &values[i]);
+        if (values[i].given || !members[i].required) continue;
+        struct mien_where at = *parent;
+        if (parent->member != NULL) at.sub = members[i].name;
+        else at.member = members[i].name;
+        fault(x, &at, "missing", "is missing");
+    }
+}
+
+/* ---- bodies ---- */
+
+static enum mien_problem read_json(struct mien_exchange *x, char *body, size_t n)
+{
+    struct mien_lifted lifted = {0};
+    struct mien_err e = {0};
+    const struct mien_where root = {.place = "body", .index = -1};
+    enum mien_code code = mien_json_lift(body, n, x->call.arena, &lifted, &e);
+    if (code == MIEN_E_JSON) {
+        const struct mien_where at = {.place = "body", .index = e.pos > INT32_MAX ? INT32_MAX : (int)e.pos};
+        fault(x, &at, "json_invalid", "is not valid %.80s", e.msg); /* our own words: codec/json.c */
+        return MIEN_PROBLEM_NONE;
+    }
+    if (code != MIEN_OK) return mien_problem_of(code);
+    const struct source s = {.place = "body", .object = lifted.root, .lifted = &lifted, .body = body, .body_size = n};
+    if (mien_json_is_object(lifted.root)) take_members(x, &s, x->call.route->members, &root, x->value);
+    else fault(x, &root, "object_type", "must be an object");
+    mien_json_free(&lifted.root);
+    return MIEN_PROBLEM_NONE;
+}
+
+static enum mien_problem read_multipart(struct mien_exchange *x, char *body, size_t n)
+{
+    struct mien_err e = {0};
+    const struct mien_where root = {.place = "body", .index = -1};
+    struct source s = {.place = "body"};
+    s.part = mien_arena_calloc(x->call.arena, MAX_PARTS, sizeof *s.part);
+    if (s.part == NULL) return MIEN_PROBLEM_OVERLOADED;
+    enum mien_code code = mien_multipart_parse(mien_request_header(x->call.request, "Content-Type"), body, n, s.part, MAX_PARTS, &s.n_parts, &e);
+    if (code == MIEN_E_MULTIPART) fault(x, &root, "multipart_invalid", "is not valid multipart/form-data");
+    else if (code != MIEN_OK) return mien_problem_of(code);
+    else take_members(x, &s, x->call.route->members, &root, x->value);
+    return MIEN_PROBLEM_NONE;
+}
+
+/* The query alone, or beside raw bytes that are the image. */
+static enum mien_problem read_raw(struct mien_exchange *x, char *body, size_t n)
+{
+    const struct mien_member *members = x->call.route->members;
+    const struct mien_where root = {.place = "query", .index = -1};
+    struct source s = {.place = "query", .query = x->call.request};
+    if (x->media == MIEN_MEDIA_NONE && (x->call.route->takes & MIEN_TAKES_QUERY) == 0) s = (struct source){.place = "body"}; /* has nothing */
+    if (x->media == MIEN_MEDIA_RAW && n > 0) { /* as a form with one file; the other members of a form come from the query */
+        for (int i = 0; members != NULL && members[i].name != NULL; i++) {
+            if (members[i].kind != MIEN_KIND_IMAGE) continue;
+            const struct mien_where at = {.place = "body", .member = members[i].name, .index = -1};
+            const struct raw v = {.text = body, .size = n, .file = true};
+            x->value[i].given = true;
+            take_value(x, &s, &members[i], members[i].name, &v, &at, &x->value[i]);
+            break;
+        }
+    }
+    take_members(x, &s, members, &root, x->value);
+    return MIEN_PROBLEM_NONE;
+}
+
+static void configured_defaults(struct mien_exchange *x)
+{
+    const struct mien_service_settings *s = &x->call.service->settings;
+    const struct mien_member *m = x->call.route->members;
+    const struct mien_model *embed = mien_models_role(x->call.models, MIEN_ROLE_EMBED, 0);
+    for (int i = 0; m != NULL && m[i].name != NULL; i++) {
+        if (x->value[i].given) continue;
+        if (m[i].from == MIEN_FROM_ANTISPOOF_THRESHOLD) x->value[i].number = (double)s->antispoof_threshold;
+        if (m[i].from != MIEN_FROM_MATCH_THRESHOLD) continue;
+        x->value[i].number = isnan(s->match_threshold) ? embed != NULL ? (double)embed->threshold : 0.0 : (double)s->match_threshold;
+    }
+}
+
+enum mien_problem mien_body_read(struct mien_exchange *x)
+{
+    size_t n = 0;
+    char *body = mien_request_body(x->call.request, &n);
+    const struct mien_service_settings *s = &x->call.service->settings;
+    enum mien_problem p = MIEN_PROBLEM_NONE;
+    x->bytes_in = n;
+    x->last_picture = &x->picture;
+    if (x->media == MIEN_MEDIA_JSON) p = read_json(x, body != NULL ? body : (char[]){""}, n);
+    else if (x->media == MIEN_MEDIA_MULTIPART) p = read_multipart(x, body != NULL ? body : (char[]){""}, n);
+    else p = read_raw(x, body, n);
+    if (p != MIEN_PROBLEM_NONE) return p;
+    if (x->faults.n > 0) return MIEN_PROBLEM_VALIDATION_ERROR;
+    if (x->images > s->max_images || x->image_bytes > s->max_request_bytes) return MIEN_PROBLEM_TOO_LARGE;
+    configured_defaults(x);
+    return MIEN_PROBLEM_NONE;
+}
+
+/* ---- images that fail, and those that must be fetched ---- */
+
+static bool answers_each(const struct mien_exchange *x, const struct mien_picture *p)
+{
+    const struct mien_member *m = x->call.route->members;
+    if (p->where.index < 0 || p->where.sub != NULL) return false;
+    return p->blob->failed != MIEN_E_NOMEM && (p->blob->failed != MIEN_E_IMAGE_LIMIT || p->blob->url != NULL) && m != NULL;
+}
+
+enum mien_problem mien_body_images(struct mien_exchange *x)
+{
+    for (const struct mien_picture *p = x->picture; p != NULL; p = p->next) {
+        const enum mien_code code = p->blob->failed;
+        if (code == MIEN_OK || answers_each(x, p)) continue;
+        if (code == MIEN_E_URL_REFUSED) {
+            fault(x, &p->where, "url_not_allowed", "this server does not fetch this URL");
+            return MIEN_PROBLEM_VALIDATION_ERROR;
+        }
+        return say(x, mien_problem_of(code), &p->where, p->blob->why);
+    }
+    return x->image_bytes > x->call.service->settings.max_request_bytes ? MIEN_PROBLEM_TOO_LARGE : MIEN_PROBLEM_NONE;
+}
+
+static bool wants_fetch(const struct mien_picture *p) { return p->blob->url != NULL && p->blob->data == NULL && p->blob->failed == MIEN_OK; }
+
+bool mien_body_has_urls(const struct mien_exchange *x)
+{
+    for (const struct mien_picture *p = x->picture; p != NULL; p = p->next)
+        if (wants_fetch(p)) return true;
+    return false;
+}
+
+void mien_body_fetch(struct mien_exchange *x)
+{
+    for (struct mien_picture *p = x->picture; p != NULL; p = p->next) {
+        struct mien_err e = {0};
+        size_t n = 0;
+        if (!wants_fetch(p)) continue;
+        enum mien_code code = x->image_bytes > x->call.service->settings.max_request_bytes
+                                  ? MIEN_E_IMAGE_LIMIT
+                                  : mien_fetch_get(x->call.service->fetch, p->blob->url, &p->fetched, &n, &e);
+        if (code == MIEN_OK) {
+            p->blob->data = p->fetched;
+            p->blob->size = n;
+            check_size(x, p->blob);
+        } else {
+            const char *why = mien_problem_about_image(code);
+            image_failed(p->blob, code, why != NULL ? why : mien_problem_about_image(MIEN_E_URL_FETCH));
+        }
+    }
+}
+
+/* ---- limits ---- */
+
+static size_t images_of(const struct mien_member *m)
+{
+    size_t n = 0;
+    for (; m != NULL && m->name != NULL; m++) {
+        if (m->kind == MIEN_KIND_IMAGE) n += 1;
+        if (m->kind == MIEN_KIND_IMAGES) n += (size_t)m->high;
+        if (m->kind == MIEN_KIND_ITEMS) n += (size_t)m->high * images_of(m->sub);
+    }
+    return n;
+}
+
+size_t mien_body_limit(const struct mien_service_settings *s, const struct mien_route *route, enum mien_media media)
+{
+    size_t n = images_of(route->members), bytes = s->max_request_bytes;
+    if (media == MIEN_MEDIA_NONE) return 0;
+    if (media == MIEN_MEDIA_RAW) return s->max_image_bytes;
+    if (s->max_image_bytes < bytes / (n > 0 ? n : 1)) bytes = n * s->max_image_bytes;
+    return bytes + bytes / 3 + FORM_BYTES;
+}

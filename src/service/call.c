@@ -1,0 +1,114 @@
+/* What handlers ask of a request. */
+#include "service/call.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/clock.h"
+#include "service/exchange.h"
+
+static int index_of(const struct mien_member *m, const char *name)
+{
+    for (int i = 0; m != NULL && m[i].name != NULL; i++)
+        if (strcmp(m[i].name, name) == 0) return i;
+    return -1;
+}
+
+static const struct mien_value *value_of(const struct mien_call *c, const char *name)
+{
+    static const struct mien_value NOTHING;
+    int i = index_of(c->route->members, name);
+    assert(i >= 0 && "the route has no such member");
+    return i >= 0 ? &mien_exchange_of(c)->value[i] : &NOTHING;
+}
+
+static const struct mien_value *item_value(const struct mien_call *c, const char *member, int i, const char *name)
+{
+    static const struct mien_value NOTHING;
+    const struct mien_value *v = value_of(c, member);
+    int row = index_of(c->route->members, member);
+    int k = row >= 0 && c->route->members[row].kind == MIEN_KIND_ITEMS ? index_of(c->route->members[row].sub, name) : -1;
+    assert(k >= 0 && i >= 0 && i < v->count && "the member has no such item");
+    return k >= 0 && i >= 0 && i < v->count ? &v->item[i].value[k] : &NOTHING;
+}
+
+bool mien_call_given(const struct mien_call *c, const char *member) { return value_of(c, member)->given; }
+double mien_call_number(const struct mien_call *c, const char *member) { return value_of(c, member)->number; }
+int mien_call_integer(const struct mien_call *c, const char *member) { return (int)value_of(c, member)->number; }
+bool mien_call_flag(const struct mien_call *c, const char *member) { return value_of(c, member)->number > 0.5; }
+const char *mien_call_text(const struct mien_call *c, const char *member) { return value_of(c, member)->text; }
+const struct mien_blob *mien_call_image(const struct mien_call *c, const char *member) { return value_of(c, member)->blob; }
+
+int mien_call_images(const struct mien_call *c, const char *member, const struct mien_blob **first)
+{
+    const struct mien_value *v = value_of(c, member);
+    *first = v->blob;
+    return v->count;
+}
+
+int mien_call_items(const struct mien_call *c, const char *member) { return value_of(c, member)->count; }
+
+const char *mien_call_item_text(const struct mien_call *c, const char *member, int i, const char *name) { return item_value(c, member, i, name)->text; }
+
+const struct mien_blob *mien_call_item_image(const struct mien_call *c, const char *member, int i, const char *name)
+{
+    return item_value(c, member, i, name)->blob;
+}
+
+int64_t mien_call_ms(const struct mien_call *c) { return (int64_t)llround(mien_elapsed_ms(c->started_ns)); }
+
+/* Says a failure about an image in words for the client; failures that are not about it stay as they are. */
+static enum mien_code retell(struct mien_call *c, enum mien_code code, const char *which, struct mien_err *e)
+{
+    struct mien_exchange *x = mien_exchange_of(c);
+    const char *what = mien_problem_about_image(code);
+    if (code == MIEN_OK || what == NULL) return code;
+    x->said_for = code;
+    snprintf(x->said, sizeof x->said, "%s %s", which, what);
+    return MIEN_FAIL(e, code, "%s %s", which, what);
+}
+
+static enum mien_code open_photo(struct mien_call *c, const struct mien_blob *image, struct mien_photo **photo, struct mien_err *e)
+{
+    const struct mien_service_settings *s = &c->service->settings;
+    const struct mien_image_limits limits = {s->max_image_bytes, s->max_image_pixels};
+    MIEN_FAIL_IF(image->failed != MIEN_OK, e, image->failed, "the image could not be had");
+    struct mien_held_photo *held = mien_arena_calloc(c->arena, 1, sizeof *held);
+    MIEN_FAIL_IF(held == NULL, e, MIEN_E_NOMEM, "out of memory");
+    MIEN_TRY(mien_photo_open(image->data, image->size, &limits, &held->photo, e));
+    held->next = mien_exchange_of(c)->photos;
+    mien_exchange_of(c)->photos = held;
+    *photo = held->photo;
+    return MIEN_OK;
+}
+
+enum mien_code mien_call_analyze(struct mien_call *c, const struct mien_blob *image, const char *which, unsigned wants,
+                                 const struct mien_face_settings *settings, struct mien_faces *out, struct mien_photo **photo, struct mien_err *e)
+{
+    struct mien_face_settings s = settings != NULL ? *settings : MIEN_FACE_SETTINGS_DEFAULT;
+    struct mien_photo *opened = NULL;
+    *out = (struct mien_faces){.best = -1};
+    if (photo != NULL) *photo = NULL;
+    if (s.min_score <= 0.0f) s.min_score = c->service->settings.min_score;
+    enum mien_code code = open_photo(c, image, &opened, e);
+    if (code == MIEN_OK) code = mien_face_analyze(c->models, c->session, opened, wants, &s, c->arena, out, e);
+    if (code == MIEN_OK) mien_metrics_faces(&c->service->metrics, out->count);
+    if (code == MIEN_OK && photo != NULL) *photo = opened;
+    return retell(c, code, which, e);
+}
+
+bool mien_call_has(const struct mien_call *c, enum mien_role role)
+{
+    const struct mien_model *m = mien_models_role(c->models, role, 0);
+    return m != NULL && m->installed;
+}
+
+enum mien_code mien_call_embedder(const struct mien_call *c, const struct mien_model **model, float *threshold, struct mien_err *e)
+{
+    const float configured = c->service->settings.match_threshold;
+    MIEN_FAIL_IF(!mien_call_has(c, MIEN_ROLE_EMBED), e, MIEN_E_MODEL_MISSING, "no recognition model is installed");
+    *model = mien_models_role(c->models, MIEN_ROLE_EMBED, 0);
+    if (threshold != NULL) *threshold = isnan(configured) ? (*model)->threshold : configured;
+    return MIEN_OK;
+}

@@ -1,0 +1,127 @@
+#include "service/problem.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+#include "codec/json.h"
+
+static const struct mien_problem_row ROWS[MIEN_PROBLEM_COUNT] = {
+    [MIEN_PROBLEM_NONE] = {"", 200, "", "", 0},
+    [MIEN_PROBLEM_BAD_REQUEST] = {"bad_request", 400, "Bad request", "The request is not well-formed HTTP.", 0},
+    [MIEN_PROBLEM_INVALID_IMAGE] = {"invalid_image", 400, "Invalid image", "An image of the request cannot be read.", 0},
+    [MIEN_PROBLEM_NO_FACE] = {"no_face", 400, "No face", "No face detected in image", 0},
+    [MIEN_PROBLEM_UNAUTHORIZED] = {"unauthorized", 401, "Unauthorized", "A valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY.", 0},
+    [MIEN_PROBLEM_FORBIDDEN] = {"forbidden", 403, "Forbidden", "This request is not allowed.", 0},
+    [MIEN_PROBLEM_NOT_FOUND] = {"not_found", 404, "Not found", "There is no such path.", 0},
+    [MIEN_PROBLEM_METHOD_NOT_ALLOWED] = {"method_not_allowed", 405, "Method not allowed", "This path does not take this method.", 0},
+    [MIEN_PROBLEM_REQUEST_TIMEOUT] = {"request_timeout", 408, "Request timeout", "The request did not arrive in time.", 0},
+    [MIEN_PROBLEM_TOO_LARGE] = {"too_large", 413, "Too large", "The request or an image in it is larger than this server accepts.", 0},
+    [MIEN_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {"unsupported_media_type", 415, "Unsupported media type", "This route does not take this Content-Type.", 0},
+    [MIEN_PROBLEM_VALIDATION_ERROR] = {"validation_error", 422, "Validation error", "The request is not valid.", 0},
+    [MIEN_PROBLEM_RATE_LIMITED] = {"rate_limited", 429, "Too many requests", "Too many requests; try again later.", 0},
+    [MIEN_PROBLEM_INTERNAL_ERROR] = {"internal_error", 500, "Internal error", "The server failed; the request id identifies the log line.", 0},
+    [MIEN_PROBLEM_OVERLOADED] = {"overloaded", 503, "Overloaded", "The server is busy; try again later.", 1},
+    [MIEN_PROBLEM_MODEL_UNAVAILABLE] = {"model_unavailable", 503, "Model unavailable", "A model that this request needs is not installed.", 60},
+};
+
+const struct mien_problem_row *mien_problem_row(enum mien_problem p)
+{
+    assert((unsigned)p < MIEN_PROBLEM_COUNT);
+    return &ROWS[p];
+}
+
+enum mien_problem mien_problem_of(enum mien_code code)
+{
+    switch (code) {
+    case MIEN_OK: return MIEN_PROBLEM_NONE;
+    case MIEN_E_BASE64:
+    case MIEN_E_IMAGE_TYPE:
+    case MIEN_E_IMAGE_CORRUPT:
+    case MIEN_E_URL_FETCH: return MIEN_PROBLEM_INVALID_IMAGE;
+    case MIEN_E_NO_FACE: return MIEN_PROBLEM_NO_FACE;
+    case MIEN_E_IMAGE_LIMIT:
+    case MIEN_E_LIMIT: return MIEN_PROBLEM_TOO_LARGE;
+    case MIEN_E_JSON:
+    case MIEN_E_MULTIPART:
+    case MIEN_E_REQUEST:
+    case MIEN_E_URL_REFUSED: return MIEN_PROBLEM_VALIDATION_ERROR;
+    case MIEN_E_NOMEM: return MIEN_PROBLEM_OVERLOADED;
+    case MIEN_E_MODEL_MISSING: return MIEN_PROBLEM_MODEL_UNAVAILABLE;
+    default: return MIEN_PROBLEM_INTERNAL_ERROR;
+    }
+}
+
+const char *mien_problem_about_image(enum mien_code code)
+{
+    switch (code) {
+    case MIEN_E_BASE64: return "is not valid base64";
+    case MIEN_E_IMAGE_TYPE: return "is not a JPEG, PNG, WebP, BMP or GIF picture";
+    case MIEN_E_IMAGE_CORRUPT: return "is a damaged picture";
+    case MIEN_E_IMAGE_LIMIT: return "is larger than this server accepts";
+    case MIEN_E_URL_REFUSED: return "is a URL that this server does not fetch";
+    case MIEN_E_URL_FETCH: return "could not be fetched";
+    default: return NULL;
+    }
+}
+
+static void write_location(struct mien_jw *w, const struct mien_fault *f)
+{
+    mien_jw_array(w);
+    mien_jw_string(w, f->place);
+    if (f->member != NULL) mien_jw_string(w, f->member);
+    if (f->index >= 0) mien_jw_integer(w, f->index);
+    if (f->sub != NULL) mien_jw_string(w, f->sub);
+    mien_jw_end_array(w);
+}
+
+static void write_faults(struct mien_jw *w, const struct mien_faults *faults)
+{
+    mien_jw_key(w, "errors");
+    mien_jw_array(w);
+    for (int i = 0; i < faults->n; i++) {
+        mien_jw_object(w);
+        mien_jw_key(w, "loc");
+        write_location(w, &faults->fault[i]);
+        mien_jw_key(w, "msg");
+        mien_jw_string(w, faults->fault[i].msg);
+        mien_jw_key(w, "type");
+        mien_jw_string(w, faults->fault[i].type);
+        mien_jw_end_object(w);
+    }
+    mien_jw_end_array(w);
+}
+
+static void put(struct mien_jw *w, const char *key, const char *text)
+{
+    mien_jw_key(w, key);
+    mien_jw_string(w, text);
+}
+
+void mien_problem_write(struct mien_response *r, enum mien_problem p, const char *detail, const struct mien_faults *faults)
+{
+    const struct mien_problem_row *row = mien_problem_row(p);
+    struct mien_jw w;
+    char text[64];
+    if (r->body.data != NULL) explicit_bzero(r->body.data, r->body.room);
+    r->body.len = 0;
+    r->body.failed = false;
+    r->fixed = NULL;
+    r->status = row->status;
+    r->type = "application/problem+json";
+    mien_jw_init(&w, &r->body);
+    mien_jw_object(&w);
+    snprintf(text, sizeof text, "urn:mien:problem:%s", row->code);
+    put(&w, "type", text);
+    put(&w, "title", row->title);
+    mien_jw_key(&w, "status");
+    mien_jw_integer(&w, row->status);
+    put(&w, "detail", detail != NULL && detail[0] != 0 ? detail : row->detail);
+    put(&w, "code", row->code);
+    if (p == MIEN_PROBLEM_VALIDATION_ERROR) write_faults(&w, faults != NULL ? faults : &(const struct mien_faults){0});
+    mien_jw_end_object(&w);
+    if (row->retry_after_s > 0) {
+        snprintf(text, sizeof text, "%d", row->retry_after_s);
+        mien_response_header(r, "Retry-After", text);
+    }
+    if (p == MIEN_PROBLEM_UNAUTHORIZED) mien_response_header(r, "WWW-Authenticate", "Bearer realm=\"mien\"");
+}
