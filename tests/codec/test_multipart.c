@@ -112,7 +112,7 @@ static void preamble_epilogue_and_padding(void **state)
     (void)state;
     static const char *const bodies[] = {
         HEAD "\r\nx" TAIL,          "\r\n" HEAD "\r\nx" TAIL "\r\n",         "any text\r\n" HEAD "\r\nx" TAIL "\r\nany text",
-        HEAD "\r\nx" TAIL " \t",    "--b \t\r\n" "Content-Disposition: form-data; name=a\r\n\r\nx\r\n--b-- \r\n--b\r\n",
+        HEAD "\r\nx" TAIL " \t",    "--b \t\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b-- \r\n--b\r\n",
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         struct outcome o = parse(TYPE, bodies[i], strlen(bodies[i]), 1);
