@@ -3,6 +3,7 @@
  * The network takes 146 of the 478 points as (x, y) at any scale and position, which it normalises itself, but not any
  * rotation: points are turned so that the line of the outer eye corners is level. Without that a tilt of 30 degrees moves
  * coefficients by up to 0.08 (mean over 40 portraits of the largest change). */
+#include "face/inner.h"
 #include "face/parts.h"
 
 #include <math.h>
