@@ -303,8 +303,8 @@ static void take_images(struct mien_exchange *x, const struct source *s, const s
     else
         while (look_up(s, name, n, &one)) n++;
     if (n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
-    if (n > m->high || n > x->call.service->settings.max_images) { /* said as 413 by too_many */
-        x->images += n;
+    if (n > m->high || n > x->call.service->settings.max_images) {
+        x->too_many = true;
         return;
     }
     to->blob = mien_arena_calloc(x->call.arena, (size_t)n, sizeof *to->blob);
@@ -442,14 +442,16 @@ static enum mien_problem read_multipart(struct mien_exchange *x, char *body, siz
     return MIEN_PROBLEM_NONE;
 }
 
-/* The query alone, or beside raw bytes that are the image. */
+/* The query alone, or beside raw bytes, which are the image: they have no place for the other members. */
 static enum mien_problem read_raw(struct mien_exchange *x, char *body, size_t n)
 {
     const struct mien_member *members = x->call.route->members;
-    const struct mien_where root = {.place = "query", .index = -1};
-    struct source s = {.place = "query", .query = x->call.request};
-    if (x->media == MIEN_MEDIA_NONE && (x->call.route->takes & MIEN_TAKES_QUERY) == 0) s = (struct source){.place = "body"}; /* has nothing */
-    if (x->media == MIEN_MEDIA_RAW && n > 0) { /* as a form with one file; the other members of a form come from the query */
+    const bool image_here = x->media == MIEN_MEDIA_RAW && n > 0;
+    const char *place = image_here || (x->call.route->takes & MIEN_TAKES_QUERY) != 0 ? "query" : "body";
+    const struct mien_where root = {.place = place, .index = -1};
+    struct source s = {.place = place, .query = x->call.request};
+    if (strcmp(place, "body") == 0) s = (struct source){.place = place}; /* an empty body has nothing */
+    if (image_here) {
         for (int i = 0; members != NULL && members[i].name != NULL; i++) {
             if (members[i].kind != MIEN_KIND_IMAGE) continue;
             const struct mien_where at = {.place = "body", .member = members[i].name, .index = -1};
@@ -489,7 +491,7 @@ enum mien_problem mien_body_read(struct mien_exchange *x)
     else p = read_raw(x, body, n);
     if (p != MIEN_PROBLEM_NONE) return p;
     if (x->faults.n > 0) return MIEN_PROBLEM_VALIDATION_ERROR;
-    if (x->images > s->max_images || x->image_bytes > s->max_request_bytes) return MIEN_PROBLEM_TOO_LARGE;
+    if (x->too_many || x->images > s->max_images || x->image_bytes > s->max_request_bytes) return MIEN_PROBLEM_TOO_LARGE;
     configured_defaults(x);
     return MIEN_PROBLEM_NONE;
 }

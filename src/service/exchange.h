@@ -50,6 +50,7 @@ struct mien_exchange {
     struct mien_picture *picture, **last_picture;
     int images;              /* how many, and their decoded bytes together */
     size_t image_bytes;
+    bool too_many;           /* an array holds more images than its row or the server allows */
     struct mien_held_photo *photos;
     enum mien_code said_for; /* mien_call_analyze's failure, and its text for the client */
     char said[160];
