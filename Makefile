@@ -133,10 +133,12 @@ $(BUILD)/replay/%: fuzz/%.c fuzz/replay.c $(FUZZ_LIBS)
 	$(CC) $(CFLAGS_ALL) $< fuzz/replay.c $(FUZZ_LIBS) $(LDFLAGS_ALL) $(call NEEDED_LIBS,app) -o $@
 
 # Micro-benchmarks in C (bench/run measures whole networks and the pipeline).
-.PHONY: bench-conv bench-body
+.PHONY: bench-conv bench-body bench-load
 bench-conv: $(BUILD)/bench/conv
 bench-body: $(BUILD)/bench/body
 bench-conv bench-body: ; $<
+# The HTTP load generator of bench/server: built, not run.
+bench-load: $(BUILD)/bench/load
 define bench_rule
 $(BUILD)/bench/$(1): bench/$(1).c $(call chain_of,$(2))
 	@mkdir -p $$(@D)
@@ -144,6 +146,7 @@ $(BUILD)/bench/$(1): bench/$(1).c $(call chain_of,$(2))
 endef
 $(eval $(call bench_rule,conv,engine))
 $(eval $(call bench_rule,body,codec))
+$(eval $(call bench_rule,load,base))
 
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
