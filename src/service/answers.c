@@ -2,7 +2,7 @@
 #include <math.h>
 #include "service/call.h"
 
-enum { EMBEDDING_DIGITS = 7 /* what a float32 holds for vectors of length 1 */ };
+enum { EMBEDDING_DECIMALS = 8 /* a float32 of a vector of length 1 holds no more */ };
 
 void mien_put_text(struct mien_call *c, const char *key, const char *value)
 {
@@ -68,7 +68,7 @@ void mien_put_embedding(struct mien_call *c, const char *key, const float *v, in
 {
     mien_jw_key(c->json, key);
     mien_jw_array(c->json);
-    for (int i = 0; i < dim; i++) mien_jw_number(c->json, (double)v[i], EMBEDDING_DIGITS);
+    for (int i = 0; i < dim; i++) mien_jw_fixed(c->json, (double)v[i], EMBEDDING_DECIMALS);
     mien_jw_end_array(c->json);
 }
 

@@ -29,6 +29,16 @@ static void fault(struct mien_exchange *x, const struct mien_where *at, const ch
     va_end(ap);
 }
 
+/* Memory of the request that is not there makes it fail as a whole (mien_body_read). */
+static void *keep(struct mien_exchange *x, void *p)
+{
+    x->no_memory = x->no_memory || p == NULL;
+    return p;
+}
+
+static void *room_for(struct mien_exchange *x, size_t count, size_t size) { return keep(x, mien_arena_calloc(x->call.arena, count, size)); }
+static const char *copy_of(struct mien_exchange *x, const char *s, size_t n) { return keep(x, mien_arena_strndup(x->call.arena, s, n)); }
+
 static enum mien_problem say(struct mien_exchange *x, enum mien_problem p, const struct mien_where *at, const char *what)
 {
     char index[24] = "";
@@ -161,12 +171,9 @@ static void take_url(struct mien_exchange *x, const char *text, size_t n, const 
         fault(x, at, "too_long", "a URL has at most %d characters", MAX_URL);
         return;
     }
-    b->url = mien_arena_strndup(x->call.arena, text, n);
-    if (b->url == NULL) {
-        image_failed(b, MIEN_E_NOMEM, "does not fit into memory");
-        return;
-    }
-    if (mien_fetch_allowed(x->call.service->fetch, b->url, &e) != MIEN_OK) fault(x, at, "url_not_allowed", "this server does not fetch this URL");
+    b->url = copy_of(x, text, n);
+    if (b->url == NULL || mien_fetch_allowed(x->call.service->fetch, b->url, &e) == MIEN_OK) return;
+    fault(x, at, "url_not_allowed", "this server does not fetch this URL");
 }
 
 static void take_base64(struct mien_exchange *x, char *text, size_t n, bool writable, struct mien_blob *b)
@@ -182,9 +189,9 @@ static void take_base64(struct mien_exchange *x, char *text, size_t n, bool writ
         image_failed(b, MIEN_E_IMAGE_LIMIT, mien_problem_about_image(MIEN_E_IMAGE_LIMIT));
         return;
     }
-    unsigned char *to = writable ? (unsigned char *)text + (payload - text) : mien_arena_alloc(x->call.arena, mien_base64_room(n));
-    if (to == NULL) image_failed(b, MIEN_E_NOMEM, "does not fit into memory");
-    else if (mien_base64_decode(payload, n, to, &b->size, &e) != MIEN_OK) image_failed(b, MIEN_E_BASE64, mien_problem_about_image(MIEN_E_BASE64));
+    unsigned char *to = writable ? (unsigned char *)text + (payload - text) : room_for(x, mien_base64_room(n), 1);
+    if (to == NULL) return;
+    if (mien_base64_decode(payload, n, to, &b->size, &e) != MIEN_OK) image_failed(b, MIEN_E_BASE64, mien_problem_about_image(MIEN_E_BASE64));
     else b->data = to;
 }
 
@@ -200,12 +207,9 @@ static void check_size(struct mien_exchange *x, struct mien_blob *b)
 
 static void add_picture(struct mien_exchange *x, struct mien_blob *b, const struct mien_where *at)
 {
-    struct mien_picture *p = mien_arena_calloc(x->call.arena, 1, sizeof *p);
+    struct mien_picture *p = room_for(x, 1, sizeof *p);
     x->images++;
-    if (p == NULL) {
-        image_failed(b, MIEN_E_NOMEM, "does not fit into memory");
-        return;
-    }
+    if (p == NULL) return;
     *p = (struct mien_picture){.blob = b, .where = *at};
     *x->last_picture = p;
     x->last_picture = &p->next;
@@ -237,7 +241,7 @@ static void take_image(struct mien_exchange *x, const struct source *s, const st
 /* ---- other kinds ---- */
 
 static void take_text(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
-                      struct mien_value *to)
+                      struct mien_member_value *to)
 {
     char *text;
     size_t n;
@@ -246,7 +250,7 @@ static void take_text(struct mien_exchange *x, const struct source *s, const str
     if (!text_of(s, v, &text, &n, &writable) || memchr(text, 0, n) != NULL) fault(x, at, "string_type", "must be text");
     else if (bounded && (double)n < m->low) fault(x, at, "too_short", "must have at least %g bytes", m->low);
     else if (bounded && (double)n > m->high) fault(x, at, "too_long", "must have at most %g bytes", m->high);
-    else to->text = mien_arena_strndup(x->call.arena, text, n);
+    else to->text = copy_of(x, text, n);
 }
 
 static bool is_choice(const char *choices, const char *text)
@@ -258,15 +262,15 @@ static bool is_choice(const char *choices, const char *text)
 }
 
 static void take_choice(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
-                        struct mien_value *to)
+                        struct mien_member_value *to)
 {
     const int before = x->faults.n;
     take_text(x, s, m, v, at, to);
-    if (x->faults.n > before || (to->text != NULL && is_choice(m->choices, to->text))) return;
+    if (x->faults.n > before || to->text == NULL || is_choice(m->choices, to->text)) return;
     fault(x, at, "enum", "must be one of %s", m->choices);
 }
 
-static void take_number(struct mien_exchange *x, const struct mien_member *m, const struct raw *v, const struct mien_where *at, struct mien_value *to)
+static void take_number(struct mien_exchange *x, const struct mien_member *m, const struct raw *v, const struct mien_where *at, struct mien_member_value *to)
 {
     const bool whole = m->kind == MIEN_KIND_INTEGER, bounded = m->low != 0 || m->high != 0;
     double d;
@@ -277,7 +281,7 @@ static void take_number(struct mien_exchange *x, const struct mien_member *m, co
     else to->number = d;
 }
 
-static void take_bool(struct mien_exchange *x, const struct raw *v, const struct mien_where *at, struct mien_value *to)
+static void take_bool(struct mien_exchange *x, const struct raw *v, const struct mien_where *at, struct mien_member_value *to)
 {
     double d;
     if (bool_of(v, &d)) to->number = d;
@@ -287,11 +291,11 @@ static void take_bool(struct mien_exchange *x, const struct raw *v, const struct
 /* ---- members ---- */
 
 static void take_members(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_where *parent,
-                         struct mien_value *values);
+                         struct mien_member_value *values);
 
 /* An array of images: JSON's, or the repeated field `name` of a form. */
 static void take_images(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const char *name, const struct raw *v,
-                        const struct mien_where *at, struct mien_value *to)
+                        const struct mien_where *at, struct mien_member_value *to)
 {
     int n = 0;
     if (v->node != NULL && !mien_json_is_array(v->node)) {
@@ -307,7 +311,7 @@ static void take_images(struct mien_exchange *x, const struct source *s, const s
         x->too_many = true;
         return;
     }
-    to->blob = mien_arena_calloc(x->call.arena, (size_t)n, sizeof *to->blob);
+    to->blob = room_for(x, (size_t)n, sizeof *to->blob);
     for (int i = 0; i < n && to->blob != NULL; i++) {
         struct mien_where here = *at;
         here.index = i;
@@ -319,7 +323,7 @@ static void take_images(struct mien_exchange *x, const struct source *s, const s
 }
 
 static void take_items(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
-                       struct mien_value *to)
+                       struct mien_member_value *to)
 {
     if (v->node == NULL || !mien_json_is_array(v->node)) {
         fault(x, at, "array_type", "must be an array of objects");
@@ -331,7 +335,7 @@ static void take_items(struct mien_exchange *x, const struct source *s, const st
         fault(x, at, "too_long", "must have at most %g entries", m->high);
         return;
     }
-    to->item = mien_arena_calloc(x->call.arena, n, sizeof *to->item);
+    to->item = room_for(x, n, sizeof *to->item);
     for (size_t i = 0; i < n && to->item != NULL; i++) {
         struct mien_where here = *at;
         struct source inner = *s;
@@ -344,11 +348,11 @@ static void take_items(struct mien_exchange *x, const struct source *s, const st
 }
 
 static void take_value(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const char *name, const struct raw *v,
-                       const struct mien_where *at, struct mien_value *to)
+                       const struct mien_where *at, struct mien_member_value *to)
 {
     switch (m->kind) {
     case MIEN_KIND_IMAGE:
-        to->blob = mien_arena_calloc(x->call.arena, 1, sizeof *to->blob);
+        to->blob = room_for(x, 1, sizeof *to->blob);
         if (to->blob != NULL) take_image(x, s, v, at, to->blob);
         break;
     case MIEN_KIND_IMAGES: take_images(x, s, m, name, v, at, to); break;
@@ -370,7 +374,7 @@ static bool is_first_image(const struct mien_member *members, const struct mien_
 
 /* One member by all its names. */
 static void take_member(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_member *m,
-                        const struct mien_where *parent, struct mien_value *to)
+                        const struct mien_where *parent, struct mien_member_value *to)
 {
     char name[64];
     struct mien_where at = *parent;
@@ -383,7 +387,7 @@ static void take_member(struct mien_exchange *x, const struct source *s, const s
         if (!more && (s->part == NULL || !is_first_image(members, m))) break;
         if (!more) snprintf(name, sizeof name, "file");
         if (!look_up(s, name, 0, &v)) continue;
-        *slot = mien_arena_strndup(x->call.arena, name, strlen(name));
+        *slot = copy_of(x, name, strlen(name));
         if (to->given) fault(x, &at, "conflict", "another name of the same member is given too");
         else if (m->kind != MIEN_KIND_IMAGES && look_up(s, name, 1, &second)) fault(x, &at, "duplicate", "is given more than once");
         else take_value(x, s, m, name, &v, &at, to);
@@ -393,7 +397,7 @@ static void take_member(struct mien_exchange *x, const struct source *s, const s
 
 /* Adds what `s` has of the members that have no value yet. */
 static void take_members(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_where *parent,
-                         struct mien_value *values)
+                         struct mien_member_value *values)
 {
     for (int i = 0; members != NULL && members[i].name != NULL; i++) {
         assert(i < MIEN_MAX_MEMBERS);
@@ -490,6 +494,7 @@ enum mien_problem mien_body_read(struct mien_exchange *x)
     else if (x->media == MIEN_MEDIA_MULTIPART) p = read_multipart(x, body != NULL ? body : (char[]){""}, n);
     else p = read_raw(x, body, n);
     if (p != MIEN_PROBLEM_NONE) return p;
+    if (x->no_memory) return MIEN_PROBLEM_OVERLOADED;
     if (x->faults.n > 0) return MIEN_PROBLEM_VALIDATION_ERROR;
     if (x->too_many || x->images > s->max_images || x->image_bytes > s->max_request_bytes) return MIEN_PROBLEM_TOO_LARGE;
     configured_defaults(x);
@@ -498,18 +503,18 @@ enum mien_problem mien_body_read(struct mien_exchange *x)
 
 /* ---- images that fail, and those that must be fetched ---- */
 
-static bool answers_each(const struct mien_exchange *x, const struct mien_picture *p)
+/* Routes with an array of images answer for each of them; only one that is too large to be held at all fails the request. */
+static bool answers_each(const struct mien_picture *p)
 {
-    const struct mien_member *m = x->call.route->members;
     if (p->where.index < 0 || p->where.sub != NULL) return false;
-    return p->blob->failed != MIEN_E_NOMEM && (p->blob->failed != MIEN_E_IMAGE_LIMIT || p->blob->url != NULL) && m != NULL;
+    return p->blob->failed != MIEN_E_IMAGE_LIMIT || p->blob->url != NULL;
 }
 
 enum mien_problem mien_body_images(struct mien_exchange *x)
 {
     for (const struct mien_picture *p = x->picture; p != NULL; p = p->next) {
         const enum mien_code code = p->blob->failed;
-        if (code == MIEN_OK || answers_each(x, p)) continue;
+        if (code == MIEN_OK || answers_each(p)) continue;
         if (code == MIEN_E_URL_REFUSED) {
             fault(x, &p->where, "url_not_allowed", "this server does not fetch this URL");
             return MIEN_PROBLEM_VALIDATION_ERROR;
@@ -539,7 +544,7 @@ void mien_body_fetch(struct mien_exchange *x)
                                   : mien_fetch_get(x->call.service->fetch, p->blob->url, &p->fetched, &n, &e);
         if (code == MIEN_OK) {
             p->blob->data = p->fetched;
-            p->blob->size = n;
+            p->blob->size = p->fetched_size = n;
             check_size(x, p->blob);
         } else {
             const char *why = mien_problem_about_image(code);

@@ -15,18 +15,18 @@ static int index_of(const struct mien_member *m, const char *name)
     return -1;
 }
 
-static const struct mien_value *value_of(const struct mien_call *c, const char *name)
+static const struct mien_member_value *value_of(const struct mien_call *c, const char *name)
 {
-    static const struct mien_value NOTHING;
+    static const struct mien_member_value NOTHING;
     int i = index_of(c->route->members, name);
     assert(i >= 0 && "the route has no such member");
     return i >= 0 ? &mien_exchange_of(c)->value[i] : &NOTHING;
 }
 
-static const struct mien_value *item_value(const struct mien_call *c, const char *member, int i, const char *name)
+static const struct mien_member_value *item_value(const struct mien_call *c, const char *member, int i, const char *name)
 {
-    static const struct mien_value NOTHING;
-    const struct mien_value *v = value_of(c, member);
+    static const struct mien_member_value NOTHING;
+    const struct mien_member_value *v = value_of(c, member);
     int row = index_of(c->route->members, member);
     int k = row >= 0 && c->route->members[row].kind == MIEN_KIND_ITEMS ? index_of(c->route->members[row].sub, name) : -1;
     assert(k >= 0 && i >= 0 && i < v->count && "the member has no such item");
@@ -42,7 +42,7 @@ const struct mien_blob *mien_call_image(const struct mien_call *c, const char *m
 
 int mien_call_images(const struct mien_call *c, const char *member, const struct mien_blob **first)
 {
-    const struct mien_value *v = value_of(c, member);
+    const struct mien_member_value *v = value_of(c, member);
     *first = v->blob;
     return v->count;
 }

@@ -12,9 +12,10 @@
 #include "service/pages.h"
 #include "service/problem.h"
 #include "service/service.h"
+#include "service/tracks.h"
 
 /* A member's value after validation. Which of them holds it depends on the row's kind. */
-struct mien_value {
+struct mien_member_value {
     bool given;
     double number;           /* NUMBER, INTEGER, BOOL: the default when not given */
     const char *text;        /* TEXT, CHOICE */
@@ -22,7 +23,7 @@ struct mien_value {
     int count;               /* IMAGES, ITEMS */
     struct mien_item *item;  /* ITEMS */
 };
-struct mien_item { struct mien_value value[MIEN_MAX_MEMBERS]; };
+struct mien_item { struct mien_member_value value[MIEN_MAX_MEMBERS]; };
 
 /* Where in a request something stands, for messages and `loc`. */
 struct mien_where { const char *place, *member, *sub; int index; };
@@ -33,6 +34,7 @@ struct mien_picture {
     struct mien_blob *blob;
     struct mien_where where;
     unsigned char *fetched;  /* malloc'ed; what the blob points to when it came from a URL */
+    size_t fetched_size;
 };
 
 enum mien_media { MIEN_MEDIA_NONE /* no body */, MIEN_MEDIA_JSON, MIEN_MEDIA_RAW, MIEN_MEDIA_MULTIPART };
@@ -45,11 +47,12 @@ struct mien_exchange {
     enum mien_media media;
     size_t bytes_in;
     bool validated;
-    struct mien_value value[MIEN_MAX_MEMBERS];
+    struct mien_member_value value[MIEN_MAX_MEMBERS];
     struct mien_faults faults;
     struct mien_picture *picture, **last_picture;
     int images;              /* how many, and their decoded bytes together */
     size_t image_bytes;
+    bool no_memory;          /* something of the request could not be kept */
     bool too_many;           /* an array holds more images than its row or the server allows */
     struct mien_held_photo *photos;
     enum mien_code said_for; /* mien_call_analyze's failure, and its text for the client */
@@ -64,6 +67,7 @@ struct mien_service {
     struct mien_access *access;
     struct mien_limits *limits;    /* NULL: no rate limit */
     struct mien_fetch *fetch;
+    struct mien_tracks *tracks;    /* what is remembered between frames */
     struct mien_metrics metrics;
     struct mien_pages pages;
     struct mien_buf openapi;

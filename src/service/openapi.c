@@ -484,17 +484,77 @@ static void paths(struct mien_jw *w)
 
 /* ---- components ---- */
 
-static const struct mien_field FAULT[] = {{.name = "loc", .kind = MIEN_OUT_TEXTS, .help = "Where: body or query, then names and indices."},
-                                          {.name = "msg", .kind = MIEN_OUT_TEXT},
-                                          {.name = "type", .kind = MIEN_OUT_TEXT, .help = "missing, string_type, number_type, less_than_equal, ..."},
-                                          {.name = NULL}};
 static const struct mien_field PROBLEM[] = {{.name = "type", .kind = MIEN_OUT_TEXT, .help = "A URN that ends with the code."},
                                             {.name = "title", .kind = MIEN_OUT_TEXT},
                                             {.name = "status", .kind = MIEN_OUT_INTEGER},
                                             {.name = "detail", .kind = MIEN_OUT_TEXT},
                                             {.name = "code", .kind = MIEN_OUT_TEXT, .help = "Stable; for programs."},
-                                            {.name = "errors", .kind = MIEN_OUT_OBJECTS, .optional = true, .sub = FAULT, .help = "With 422: every wrong member."},
                                             {.name = NULL}};
+
+/* An entry of `errors`: its place mixes names and indices, which the table's kinds do not know. */
+static void fault_schema(struct mien_jw *w)
+{
+    text(w, "type", "object");
+    key_object(w, "properties");
+    key_object(w, "loc");
+    text(w, "type", "array");
+    text(w, "description", "body or query, then names and indices.");
+    key_object(w, "items");
+    key_array(w, "type");
+    mien_jw_string(w, "string");
+    mien_jw_string(w, "integer");
+    mien_jw_end_array(w);
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+    key_object(w, "msg");
+    text(w, "type", "string");
+    mien_jw_end_object(w);
+    key_object(w, "type");
+    text(w, "type", "string");
+    text(w, "description", "missing, string_type, number_type, greater_than_equal, enum, ...");
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+}
+
+/* With 422 the problem also names every wrong member. */
+static void problem_schemas(struct mien_jw *w)
+{
+    key_object(w, "Problem");
+    fields_schema(w, PROBLEM);
+    mien_jw_end_object(w);
+    key_object(w, "ValidationProblem");
+    key_array(w, "allOf");
+    mien_jw_object(w);
+    text(w, "$ref", "#/components/schemas/Problem");
+    mien_jw_end_object(w);
+    mien_jw_object(w);
+    text(w, "type", "object");
+    key_object(w, "properties");
+    key_object(w, "errors");
+    text(w, "type", "array");
+    key_object(w, "items");
+    fault_schema(w);
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+    mien_jw_end_array(w);
+    mien_jw_end_object(w);
+}
+
+static void fault_example(struct mien_jw *w)
+{
+    key_array(w, "errors");
+    mien_jw_object(w);
+    key_array(w, "loc");
+    mien_jw_string(w, "body");
+    mien_jw_string(w, "threshold");
+    mien_jw_end_array(w);
+    text(w, "msg", "must be a number");
+    text(w, "type", "number_type");
+    mien_jw_end_object(w);
+    mien_jw_end_array(w);
+}
 
 static void problem_example(struct mien_jw *w, const struct mien_problem_row *row)
 {
@@ -506,8 +566,9 @@ static void problem_example(struct mien_jw *w, const struct mien_problem_row *ro
     text(w, "title", row->title);
     mien_jw_key(w, "status");
     mien_jw_integer(w, row->status);
-    text(w, "detail", row->detail);
+    text(w, "detail", row->status == 422 ? "threshold must be a number" : row->detail);
     text(w, "code", row->code);
+    if (row->status == 422) fault_example(w);
     mien_jw_end_object(w);
     mien_jw_end_object(w);
 }
@@ -528,7 +589,7 @@ static void problem_response(struct mien_jw *w, const struct mien_route *r, int 
     text(w, "description", codes);
     key_object(w, "content");
     key_object(w, "application/problem+json");
-    reference(w, "schema", "schemas", "Problem");
+    reference(w, "schema", "schemas", status == 422 ? "ValidationProblem" : "Problem");
     key_object(w, "examples");
     for (int p = MIEN_PROBLEM_NONE + 1; p < MIEN_PROBLEM_COUNT; p++)
         if (mien_problem_row((enum mien_problem)p)->status == status) problem_example(w, mien_problem_row((enum mien_problem)p));
@@ -557,9 +618,7 @@ static void components(struct mien_jw *w)
 {
     key_object(w, "components");
     key_object(w, "schemas");
-    key_object(w, "Problem");
-    fields_schema(w, PROBLEM);
-    mien_jw_end_object(w);
+    problem_schemas(w);
     mien_jw_end_object(w);
     key_object(w, "headers");
     key_object(w, "X-Request-Id");
@@ -583,8 +642,9 @@ void mien_openapi_write(struct mien_jw *w)
     key_object(w, "info");
     text(w, "title", "mien");
     text(w, "version", MIEN_VERSION_TEXT);
-    text(w, "description", "Face detection, recognition and liveness. Images are base64, data URLs or, where the server allows it, http(s) URLs; routes with one image "
-                           "also take its bytes. Errors are application/problem+json.");
+    text(w, "description",
+         "Face detection, recognition and liveness. Images are base64, data URLs or, where the server allows it, http(s) URLs; routes with one image also take "
+         "its bytes. Errors are application/problem+json.");
     mien_jw_end_object(w);
     key_array(w, "servers");
     mien_jw_object(w);

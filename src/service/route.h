@@ -57,7 +57,7 @@ const char *mien_scope_name(enum mien_scope one);
 enum mien_takes {
     MIEN_TAKES_NOTHING = 0,
     MIEN_TAKES_JSON = 1,
-    MIEN_TAKES_RAW = 2,       /* image/\*, application/octet-stream or no media type: the bytes are the (only) IMAGE member */
+    MIEN_TAKES_RAW = 2,       /* image/\*, application/octet-stream or no media type: the bytes are the first IMAGE member; the others may come in the query */
     MIEN_TAKES_MULTIPART = 4,
     MIEN_TAKES_IMAGE_FORMS = 7, /* all three: routes with one image */
     MIEN_TAKES_QUERY = 8      /* members may come in the query, instead of a body too (POST /analyze?image_url=) */

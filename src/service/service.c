@@ -1,7 +1,7 @@
 /* The service as net's handler: a request's way through lookup, access, limits, validation, its route's handler, and the log.
  *
- * begin() runs on the event thread and decides everything that the headers alone decide. What it keeps for a request is one mien_exchange in an arena of its own;
- * the arena is wiped and freed in done(), whatever happened between. */
+ * begin() runs on the event thread and decides everything that the headers alone decide. What it keeps for a request is one mien_exchange in an arena of its
+ * own; the arena is wiped and freed in done(), whatever happened between. */
 #include "service/service.h"
 
 #include <assert.h>
@@ -41,7 +41,7 @@ static void release_images(struct mien_exchange *x)
 {
     for (struct mien_held_photo *h = x->photos; h != NULL; h = h->next) mien_photo_free(&h->photo);
     for (struct mien_picture *p = x->picture; p != NULL; p = p->next) {
-        if (p->fetched != NULL) explicit_bzero(p->fetched, p->blob->size);
+        if (p->fetched != NULL) explicit_bzero(p->fetched, p->fetched_size);
         free(p->fetched);
         p->fetched = NULL;
     }
@@ -300,8 +300,11 @@ static void fetch(void *context, struct mien_request *q)
 static void refuse(void *context, struct mien_request *q, struct mien_response *r, enum mien_refusal why, const char *detail)
 {
     static const enum mien_problem PROBLEM[] = {
-        [MIEN_REFUSE_MALFORMED] = MIEN_PROBLEM_BAD_REQUEST, [MIEN_REFUSE_TOO_LARGE] = MIEN_PROBLEM_TOO_LARGE, [MIEN_REFUSE_OVERLOADED] = MIEN_PROBLEM_OVERLOADED,
-        [MIEN_REFUSE_TIMEOUT] = MIEN_PROBLEM_REQUEST_TIMEOUT, [MIEN_REFUSE_INTERNAL] = MIEN_PROBLEM_INTERNAL_ERROR};
+        [MIEN_REFUSE_MALFORMED] = MIEN_PROBLEM_BAD_REQUEST,
+        [MIEN_REFUSE_TOO_LARGE] = MIEN_PROBLEM_TOO_LARGE,
+        [MIEN_REFUSE_OVERLOADED] = MIEN_PROBLEM_OVERLOADED,
+        [MIEN_REFUSE_TIMEOUT] = MIEN_PROBLEM_REQUEST_TIMEOUT,
+        [MIEN_REFUSE_INTERNAL] = MIEN_PROBLEM_INTERNAL_ERROR};
     struct mien_exchange *x = mien_request_kept(q);
     if (x == NULL) x = open_exchange(context, q);
     if (x == NULL) {
@@ -368,6 +371,8 @@ static enum mien_code fill(struct mien_service *s, struct mien_err *e)
     const struct mien_service_settings *t = &s->settings;
     MIEN_TRY(mien_access_create(t, &s->access, e));
     if (t->rate_limit > 0.0) MIEN_TRY(mien_limits_create(t->rate_limit, t->rate_burst, &s->limits, e));
+    s->tracks = mien_tracks_create(MIEN_TRACKS_MAX);
+    MIEN_FAIL_IF(s->tracks == NULL, e, MIEN_E_NOMEM, "out of memory");
     MIEN_TRY(mien_fetch_create(&t->fetch, &s->fetch, e));
     MIEN_TRY(mien_pages_load(t->web_dir, &s->pages, e));
     mien_buf_init(&s->openapi, OPENAPI_BYTES);
@@ -375,7 +380,8 @@ static enum mien_code fill(struct mien_service *s, struct mien_err *e)
     return make_sessions(s, e);
 }
 
-enum mien_code mien_service_create(const struct mien_service_settings *settings, struct mien_models *models, struct mien_service **out, struct mien_err *e)
+enum mien_code mien_service_create(const struct mien_service_settings *settings, struct mien_models *models, struct mien_service **out,
+                                   struct mien_err *e)
 {
     *out = NULL;
     struct mien_service *s = calloc(1, sizeof *s);
@@ -398,6 +404,7 @@ void mien_service_free(struct mien_service **ps)
     free(s->session);
     mien_access_free(&s->access);
     mien_limits_free(&s->limits);
+    mien_tracks_free(&s->tracks);
     mien_fetch_free(&s->fetch);
     mien_pages_free(&s->pages);
     mien_buf_free(&s->openapi);
@@ -408,4 +415,5 @@ void mien_service_free(struct mien_service **ps)
 const struct mien_http_handler *mien_service_handler(struct mien_service *s) { return &s->handler; }
 void mien_service_attach(struct mien_service *s, struct mien_server *server) { atomic_store(&s->server, server); }
 void mien_service_stopping(struct mien_service *s) { atomic_store(&s->stopping, true); }
+struct mien_tracks *mien_service_tracks(struct mien_service *s) { return s->tracks; }
 bool mien_service_has_keys(const struct mien_service *s) { return mien_access_has_keys(s->access); }

@@ -187,7 +187,8 @@ static void members_come_as_they_are(void **state)
 {
     (void)state;
     struct answer a = post("/all", "{\"image\":\"aGVsbG8=\",\"second\":\"data:image/jpeg;base64,d29ybGQ\",\"number\":-0.5,\"integer\":7.0,\"flag\":false,"
-                                   "\"text\":\"\\u00e9t\\u00e9\",\"choice\":\"right\",\"images\":[\"YQ==\",\"!\",\"Yg\"],\"items\":[{\"what\":\"one\",\"image\":\"Yw==\"},"
+                                   "\"text\":\"\\u00e9t\\u00e9\",\"choice\":\"right\",\"images\":[\"YQ==\",\"!\",\"Yg\"],"
+                                   "\"items\":[{\"what\":\"one\",\"image\":\"Yw==\"},"
                                    "{\"kind\":\"two\",\"image\":\"ZA==\",\"more\":[1]}],\"antispoof\":5,\"unknown\":{\"a\":1}}");
     assert_int_equal(a.status, 200);
     assert_string_equal(a.body, "{\"image\":\"hello\",\"number\":-0.5,\"second\":\"world\",\"integer\":7,\"flag\":false,\"text\":\"\xc3\xa9t\xc3\xa9\","
@@ -315,7 +316,8 @@ static void raw_bytes(void **state)
 {
     (void)state;
     static const char *const TAKEN[] = {"image/jpeg", "IMAGE/PNG", "application/octet-stream", "application/octet-stream; x=y", NULL};
-    static const char *const REFUSED[] = {"text/plain", "application/x-www-form-urlencoded", "application/octet-streams", "application/jsonx", "multipart/mixed"};
+    static const char *const REFUSED[] = {"text/plain", "application/x-www-form-urlencoded", "application/octet-streams", "application/jsonx",
+                                          "multipart/mixed"};
     for (size_t i = 0; i < sizeof TAKEN / sizeof *TAKEN; i++) {
         struct mien_request *q = request_new(MIEN_POST, "/one");
         request_body(q, TAKEN[i], "http://x", 8); /* bytes, whatever they look like */
@@ -397,12 +399,14 @@ static void forms(void **state)
     (void)state;
     char found[512];
     struct answer a = form(FILE_FIELD("file", "bytes") FIELD("second", "d29ybGQ=") FIELD("number", "0.5") FIELD("flag", "false") FIELD("integer", "4")
-                               FIELD("text", "word") FIELD("choice", "left") FILE_FIELD("images", "i1") FIELD("images", "aTI=") FILE_FIELD("images", "i3") "--XX--\r\n");
+                               FIELD("text", "word") FIELD("choice", "left") FILE_FIELD("images", "i1") FIELD("images", "aTI=")
+                                   FILE_FIELD("images", "i3") "--XX--\r\n");
     assert_int_equal(a.status, 200);
     assert_string_equal(a.body, "{\"image\":\"bytes\",\"number\":0.5,\"second\":\"world\",\"integer\":4,\"flag\":false,\"text\":\"word\",\"choice\":\"left\","
                                 "\"antispoof\":0.375,\"match\":0.125,\"number_given\":true,\"images\":[\"i1\",\"i2\",\"i3\"],\"items\":[]}");
     answer_free(&a);
-    a = form(FILE_FIELD("image", "one") FILE_FIELD("file", "two") FIELD("number", "x") FIELD("number", "1") FIELD("flag", "yes") FIELD("items", "[]") "--XX--\r\n");
+    a = form(FILE_FIELD("image", "one") FILE_FIELD("file", "two") FIELD("number", "x") FIELD("number", "1") FIELD("flag", "yes") FIELD("items", "[]")
+                 "--XX--\r\n");
     faults_of(&a, found, sizeof found);
     assert_int_equal(a.status, 422);
     assert_string_equal(found, "body.file:conflict body.number:duplicate body.flag:bool_type body.items:array_type");
