@@ -481,12 +481,69 @@ static void large_images_are_decoded_in_the_body(void **state)
     answer_free(&a);
 }
 
+/* ---- mutations ---- */
+
+static uint32_t random_state = 1;
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (uint32_t)(((uint64_t)random_state * n) >> 32);
+}
+
+/* Changes, removes or repeats some bytes. Returns the new length. */
+static size_t mutate(char *s, size_t n, size_t room)
+{
+    static const char BYTES[] = "\"\\{}[]:,0 -e\r\n\0\xff\xc3=;nt/u";
+    for (uint32_t k = 1 + random_below(4); k > 0 && n > 0; k--) {
+        const size_t at = random_below((uint32_t)n), length = 1 + random_below(12), span = at + length > n ? n - at : length;
+        switch (random_below(4)) {
+        case 0: s[at] = BYTES[random_below(sizeof BYTES - 1)]; break;
+        case 1: s[at] = (char)(s[at] ^ (1 << random_below(8))); break;
+        case 2:
+            memmove(s + at, s + at + span, n - at - span);
+            n -= span;
+            break;
+        default:
+            if (n + span > room) break;
+            memmove(s + at + span, s + at, n - at);
+            n += span;
+        }
+    }
+    return n;
+}
+
+/* Whatever comes, the answer is one of the documented ones. */
+static void mutated_bodies(void **state)
+{
+    (void)state;
+    static const char JSON[] = "{\"image\":\"aGVsbG8=\",\"second\":\"data:image/jpeg;base64,d29ybGQ\",\"number\":-0.5,\"integer\":7,\"flag\":false,"
+                               "\"text\":\"abc\",\"choice\":\"right\",\"images\":[\"YQ==\",\"Yg\"],\"items\":[{\"what\":\"one\",\"image\":\"Yw==\"}]}";
+    static const char FORM[] = FILE_FIELD("file", "bytes") FIELD("second", "d29ybGQ=") FIELD("number", "0.5") FIELD("flag", "false") FILE_FIELD("images", "i1")
+        FIELD("images", "aTI=") "--XX--\r\n";
+    int good = 0;
+    for (int i = 0; i < 20000; i++) {
+        char text[2048];
+        const bool json = i % 2 == 0;
+        size_t n = json ? sizeof JSON - 1 : sizeof FORM - 1;
+        memcpy(text, json ? JSON : FORM, n);
+        n = mutate(text, n, sizeof text);
+        struct mien_request *q = request_new(MIEN_POST, "/all");
+        request_body(q, json ? "application/json" : "multipart/form-data; boundary=XX", text, n);
+        struct answer a = run(q);
+        if (a.status != 200 && a.status != 400 && a.status != 413 && a.status != 422) fail_msg("%d: %.*s", a.status, (int)n, text);
+        good += a.status == 200;
+        answer_free(&a);
+    }
+    assert_in_range(good, 100, 19900);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_come_as_they_are), cmocka_unit_test(defaults_stand_in), cmocka_unit_test(every_wrong_member_is_named),
         cmocka_unit_test(text_that_is_not_json), cmocka_unit_test(images_that_cannot_be_read), cmocka_unit_test(image_bytes_have_limits),
         cmocka_unit_test(raw_bytes), cmocka_unit_test(members_in_the_query), cmocka_unit_test(forms), cmocka_unit_test(urls),
-        cmocka_unit_test(a_failure_replaces_the_answer), cmocka_unit_test(large_images_are_decoded_in_the_body)};
+        cmocka_unit_test(a_failure_replaces_the_answer), cmocka_unit_test(large_images_are_decoded_in_the_body),
+        cmocka_unit_test(mutated_bodies)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -142,6 +142,7 @@ enum mien_code mien_fetch_get(struct mien_fetch *f, const char *url, unsigned ch
     for (int i = 0; i < request_n_urls; i++)
         if (strcmp(request_urls[i].url, url) == 0) {
             *out = malloc(request_urls[i].size + 1);
+            if (*out == NULL) return MIEN_FAIL(e, MIEN_E_NOMEM, "out of memory");
             memcpy(*out, request_urls[i].data, request_urls[i].size);
             *n = request_urls[i].size;
             return MIEN_OK;
