@@ -496,7 +496,7 @@ enum mien_problem mien_body_read(struct mien_exchange *x)
     if (p != MIEN_PROBLEM_NONE) return p;
     if (x->no_memory) return MIEN_PROBLEM_OVERLOADED;
     if (x->faults.n > 0) return MIEN_PROBLEM_VALIDATION_ERROR;
-    if (x->too_many || x->images > s->max_images || x->image_bytes > s->max_request_bytes) return MIEN_PROBLEM_TOO_LARGE;
+    if (x->too_many || x->images > s->max_images) return MIEN_PROBLEM_TOO_LARGE;
     configured_defaults(x);
     return MIEN_PROBLEM_NONE;
 }

@@ -1,4 +1,4 @@
-// needs: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+// needs: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mien_arena_calloc,--wrap=mien_arena_strndup
 /* Each allocation of a request fails once: the client gets 503 or its answer, never half of one, and nothing is left behind (the address sanitizer of a SAN
  * build sees leaks). The same for making the service. */
 #include "support/requests.h"
@@ -26,6 +26,14 @@ void *__wrap_malloc(size_t n) { return refuse() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t size) { return refuse() ? NULL : __real_calloc(n, size); }
 void *__wrap_realloc(void *p, size_t n) { return refuse() ? NULL : __real_realloc(p, n); }
 void *__wrap_aligned_alloc(size_t align, size_t n) { return refuse() ? NULL : __real_aligned_alloc(align, n); }
+
+/* The arena's blocks are large: what a request keeps in it must fail one by one too. */
+void *__real_mien_arena_calloc(struct mien_arena *a, size_t count, size_t size);
+char *__real_mien_arena_strndup(struct mien_arena *a, const char *s, size_t n);
+void *__wrap_mien_arena_calloc(struct mien_arena *a, size_t count, size_t size);
+char *__wrap_mien_arena_strndup(struct mien_arena *a, const char *s, size_t n);
+void *__wrap_mien_arena_calloc(struct mien_arena *a, size_t count, size_t size) { return refuse() ? NULL : __real_mien_arena_calloc(a, count, size); }
+char *__wrap_mien_arena_strndup(struct mien_arena *a, const char *s, size_t n) { return refuse() ? NULL : __real_mien_arena_strndup(a, s, n); }
 
 #define END {.name = NULL}
 static const struct mien_member m_sub[] = {{.name = "image", .kind = MIEN_KIND_IMAGE, .required = true}, END};

@@ -113,6 +113,11 @@ static void keys_open_what_their_scopes_say(void **state)
     expect(ASK(MIEN_GET, "/livez", NULL), 200, "");
     static const char *const WRONG[] = {"", "abcdefghijklmno", "abcdefghijklmnopq", "Abcdefghijklmnop", "phone:" KEY_ANALYZE, "phone", KEY_ALL "="};
     for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) expect(ASK(MIEN_POST, "/detect", "X-API-Key", WRONG[i]), 401, "unauthorized");
+    for (int i = 0; i < 1000; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "guessed-key-%06d", i);
+        expect(ASK(MIEN_POST, "/detect", "X-API-Key", key), 401, "unauthorized");
+    }
     expect(ASK(MIEN_POST, "/detect", "Authorization", "Basic " KEY_ALL), 401, "unauthorized");
     expect(ASK(MIEN_GET, "/nowhere", NULL), 404, "not_found");
     expect(ASK(MIEN_POST, "/detect", "Origin", "http://evil.example", "X-API-Key", KEY_ALL), 400, "no_face"); /* the key is what counts */
@@ -432,6 +437,13 @@ static const struct mien_json *at(const struct mien_json *v, const char *a, cons
     return c != NULL ? mien_json_get(v, c) : v;
 }
 
+static bool lists(const struct mien_json *names, const char *name)
+{
+    for (size_t i = 0; i < mien_json_size(names); i++)
+        if (strcmp(mien_json_string(mien_json_at(names, i), ""), name) == 0) return true;
+    return false;
+}
+
 static void check_members(const struct mien_json *schema, const struct mien_member *members)
 {
     const struct mien_json *properties = mien_json_get(schema, "properties");
@@ -449,10 +461,7 @@ static void check_members(const struct mien_json *schema, const struct mien_memb
             snprintf(other, sizeof other, "%.*s", (int)strcspn(also, "|"), also);
             assert_non_null(mien_json_get(properties, other));
         }
-        bool required = false;
-        const struct mien_json *list = mien_json_get(schema, "required");
-        for (size_t i = 0; i < mien_json_size(list); i++) required = required || strcmp(mien_json_string(mien_json_at(list, i), ""), m->name) == 0;
-        assert_true(required == (m->required && m->also == NULL));
+        assert_true(lists(mien_json_get(schema, "required"), m->name) == (m->required && m->also == NULL));
     }
 }
 
@@ -464,6 +473,7 @@ static void check_fields(const struct mien_json *schema, const struct mien_field
         const struct mien_json *one = mien_json_get(properties, f->name);
         assert_non_null(one);
         assert_true(mien_json_is_array(mien_json_get(one, "type")) == f->nullable);
+        assert_true(lists(mien_json_get(schema, "required"), f->name) == !f->optional);
         if (f->kind == MIEN_OUT_OBJECT) check_fields(one, f->sub);
         if (f->kind == MIEN_OUT_OBJECTS) check_fields(mien_json_get(one, "items"), f->sub);
     }
