@@ -43,7 +43,7 @@ static enum mien_code warm_net(struct mien_models *models, struct mien_session *
     const struct mien_shape shape = mien_exec_input_shape(x, 0);
     float *input = mien_exec_input(x, 0);
     for (int64_t i = 0; i < mien_shape_count(&shape); i++) input[i] = 0.0f;
-    return mien_exec_run(x, e);
+    return mien_model_run(models, m, x, e);
 }
 
 enum mien_code mien_face_warm(struct mien_models *models, struct mien_session *session, unsigned wants, struct mien_err *e)

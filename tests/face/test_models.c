@@ -246,11 +246,40 @@ static void threads_share_one_network(void **state)
     test_pack_close(&p);
 }
 
+static struct mien_model_usage usage_of(const struct test_pack *p, const struct mien_model *m)
+{
+    int i = 0;
+    while (mien_models_at(p->models, i) != m) i++;
+    return mien_models_usage(p->models, i);
+}
+
+/* After warming, each network of the wants has run once and holds its plan; the others are not even open. */
+static void warming_runs_what_is_wanted(void **state)
+{
+    (void)state;
+    struct test_pack p = test_pack_open(MIEN_PRECISION_AUTO);
+    struct mien_err e = {0};
+    test_need_role(&p, MIEN_ROLE_DETECT);
+    test_need_role(&p, MIEN_ROLE_EMBED);
+    const struct mien_model *detect = mien_models_role(p.models, MIEN_ROLE_DETECT, 0), *embed = mien_models_role(p.models, MIEN_ROLE_EMBED, 0);
+    const struct mien_model *mesh = mien_models_role(p.models, MIEN_ROLE_LANDMARKS, 0);
+    assert_int_equal(usage_of(&p, embed).runs, 0);
+    if (mien_face_warm(p.models, p.session, MIEN_WANT_EMBEDDING, &e) != MIEN_OK) fail_msg("%s", e.msg);
+    assert_int_equal(usage_of(&p, embed).runs, 1);
+    assert_true(usage_of(&p, embed).ns > 0 && usage_of(&p, detect).runs >= 3);
+    if (mesh != NULL) assert_int_equal(usage_of(&p, mesh).runs, 0);
+    if (mien_face_warm(p.models, p.session, ~0u, &e) != MIEN_OK) fail_msg("%s", e.msg);
+    if (mesh != NULL && mesh->installed) assert_int_equal(usage_of(&p, mesh).runs, 1);
+    assert_int_equal(mien_models_usage(p.models, -1).runs + mien_models_usage(p.models, mien_models_count(p.models)).runs, 0);
+    test_pack_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_is_read), cmocka_unit_test(every_mistake_is_named), cmocka_unit_test(the_pack_itself_is_checked),
         cmocka_unit_test(what_is_not_installed_is_said), cmocka_unit_test(every_installed_network_opens), cmocka_unit_test(threads_share_one_network),
+        cmocka_unit_test(warming_runs_what_is_wanted),
     };
     return cmocka_run_group_tests_name("face/models", tests, NULL, NULL);
 }
