@@ -547,7 +547,8 @@ static void mutated_bodies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(members_come_as_they_are), cmocka_unit_test(defaults_stand_in), cmocka_unit_test(bounds_belong_to_the_range), cmocka_unit_test(every_wrong_member_is_named),
+        cmocka_unit_test(members_come_as_they_are), cmocka_unit_test(defaults_stand_in), cmocka_unit_test(bounds_belong_to_the_range),
+        cmocka_unit_test(every_wrong_member_is_named),
         cmocka_unit_test(text_that_is_not_json), cmocka_unit_test(images_that_cannot_be_read), cmocka_unit_test(image_bytes_have_limits),
         cmocka_unit_test(raw_bytes), cmocka_unit_test(members_in_the_query), cmocka_unit_test(forms), cmocka_unit_test(urls),
         cmocka_unit_test(a_failure_replaces_the_answer), cmocka_unit_test(large_images_are_decoded_in_the_body),
