@@ -127,7 +127,7 @@ static void properties(struct mien_jw *w, const struct mien_member *members, boo
         mien_jw_end_object(w);
         for (int i = 0; word(m->also, i, other); i++) {
             key_object(w, other);
-            member_schema(w, m, form);
+            member_schema(w, m, false);
             snprintf(help, sizeof help, "Another name of %s.", m->name);
             text(w, "description", help);
             mien_jw_end_object(w);

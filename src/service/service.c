@@ -85,7 +85,7 @@ static void answer_failure(struct mien_exchange *x, struct mien_response *r, enu
     const bool for_clients = (code == MIEN_E_NO_FACE || code == MIEN_E_REQUEST) && e->code == code;
     const char *said = code == x->said_for ? x->said : for_clients ? e->msg : NULL;
     if (p == MIEN_PROBLEM_INTERNAL_ERROR || p == MIEN_PROBLEM_MODEL_UNAVAILABLE || p == MIEN_PROBLEM_OVERLOADED)
-        mien_log(p == MIEN_PROBLEM_INTERNAL_ERROR ? MIEN_LOG_ERROR : MIEN_LOG_WARN, "request_failed", "id=%s route=%s error=%s at=%s:%d why=\"%s\"",
+        mien_log(p == MIEN_PROBLEM_INTERNAL_ERROR ? MIEN_LOG_ERROR : MIEN_LOG_WARN, "request_failed", "id=%s route=%s error=%s at=%s:%d why=%s",
                  mien_request_id(x->call.request), x->call.route->path, mien_code_name(code), e->file != NULL ? e->file : "", e->line, e->msg);
     answer_problem(x, r, p, said);
 }

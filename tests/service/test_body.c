@@ -1,8 +1,10 @@
 /* Bodies: every kind of member, every error of it, all forms (JSON, raw bytes, multipart, query), through the service's handler over a table of its own. */
 #include "support/requests.h"
 
+#include "base/log.h"
 #include "service/call.h"
 #include "service/service.h"
+#include "support/pictures.h"
 
 #define END {.name = NULL}
 
@@ -84,6 +86,19 @@ static enum mien_code fail_inside(struct mien_call *c, struct mien_err *e)
     return MIEN_FAIL(e, MIEN_E_ENGINE_SHAPE, "/etc/path of a library");
 }
 
+static enum mien_code look(struct mien_call *c, struct mien_err *e)
+{
+    struct mien_faces faces;
+    return mien_call_analyze(c, mien_call_image(c, "image"), "image", MIEN_WANT_BOXES, NULL, &faces, NULL, e);
+}
+
+static enum mien_code ask_for_the_recogniser(struct mien_call *c, struct mien_err *e)
+{
+    const struct mien_model *m;
+    float threshold;
+    return mien_call_embedder(c, &m, &threshold, e);
+}
+
 static const struct mien_field f_none[] = {END};
 const struct mien_route mien_routes[] = {
     {MIEN_POST, "/all", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_all, NULL, NULL, echo_all, "", ""},
@@ -91,6 +106,8 @@ const struct mien_route mien_routes[] = {
     {MIEN_POST, "/query", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS | MIEN_TAKES_QUERY, false, m_one, NULL, NULL, echo_one, "", ""},
     {MIEN_POST, "/fails", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, fail_halfway, "", ""},
     {MIEN_POST, "/inside", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, fail_inside, "", ""},
+    {MIEN_POST, "/look", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, f_none, NULL, look, "", ""},
+    {MIEN_POST, "/recogniser", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, ask_for_the_recogniser, "", ""},
 };
 const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);
 
@@ -112,9 +129,11 @@ static int set_up(void **state)
     (void)state;
     static const char EMPTY[] = "{\"version\":1,\"pack\":\"test\",\"roles\":{},\"models\":[]}";
     struct mien_service_settings s;
+    mien_log_set_level(MIEN_LOG_OFF);
     mien_service_settings_default(&s);
     s.max_image_bytes = 3000;
     s.max_images = 8;
+    s.max_image_pixels = 10000;
     s.max_request_bytes = 8000;
     s.antispoof_threshold = 0.375f;
     s.match_threshold = 0.125f;
@@ -475,6 +494,36 @@ static void a_failure_replaces_the_answer(void **state)
     answer_free(&a);
 }
 
+static void expect_look(const void *data, size_t n, int status, const char *code, const char *detail)
+{
+    struct mien_request *q = request_new(MIEN_POST, "/look");
+    request_body(q, "image/png", data, n);
+    struct answer a = run(q);
+    if (a.status != status || strcmp(answer_code(&a), code) != 0 || strcmp(text_at(&a, "detail"), detail) != 0) fail_msg("%d %s", a.status, a.body);
+    assert_true((answer_header(&a, "Retry-After") != NULL) == (status == 503));
+    answer_free(&a);
+}
+
+static void photos_fail_in_our_own_words(void **state)
+{
+    (void)state;
+    struct mien_image small = picture_smooth(20, 20), large = picture_smooth(101, 100);
+    unsigned char *data;
+    size_t n;
+    expect_look("not a picture at all", 20, 400, "invalid_image", "image is not a JPEG, PNG, WebP, BMP or GIF picture");
+    expect_look("x", 1, 400, "invalid_image", "image is not a JPEG, PNG, WebP, BMP or GIF picture");
+    assert_int_equal(mien_image_encode_png(&small, &data, &n, NULL), MIEN_OK);
+    expect_look(data, n, 503, "model_unavailable", "A model that this request needs is not installed.");
+    expect_look(data, 30, 400, "invalid_image", "image is a damaged picture");
+    free(data);
+    assert_int_equal(mien_image_encode_jpeg(&large, 20, &data, &n, NULL), MIEN_OK); /* 10,100 of 10,000 pixels */
+    expect_look(data, n, 413, "too_large", "image is larger than this server accepts");
+    free(data);
+    mien_image_free(&small);
+    mien_image_free(&large);
+    expect_problem("/recogniser", "{}", 503, "model_unavailable", NULL);
+}
+
 static void large_images_are_decoded_in_the_body(void **state)
 {
     (void)state;
@@ -552,6 +601,6 @@ int main(void)
         cmocka_unit_test(text_that_is_not_json), cmocka_unit_test(images_that_cannot_be_read), cmocka_unit_test(image_bytes_have_limits),
         cmocka_unit_test(raw_bytes), cmocka_unit_test(members_in_the_query), cmocka_unit_test(forms), cmocka_unit_test(urls),
         cmocka_unit_test(a_failure_replaces_the_answer), cmocka_unit_test(large_images_are_decoded_in_the_body),
-        cmocka_unit_test(mutated_bodies)};
+        cmocka_unit_test(photos_fail_in_our_own_words), cmocka_unit_test(mutated_bodies)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
