@@ -137,8 +137,8 @@ $(BUILD)/replay/%: fuzz/%.c fuzz/replay.c $(FUZZ_LIBS)
 bench-conv: $(BUILD)/bench/conv
 bench-body: $(BUILD)/bench/body
 bench-conv bench-body: ; $<
-# The HTTP load generator of bench/server: built, not run.
-bench-load: $(BUILD)/bench/load
+# What bench/server drives: built, not run.
+bench-load: $(BUILD)/bench/load $(BUILD)/bench/library
 define bench_rule
 $(BUILD)/bench/$(1): bench/$(1).c $(call chain_of,$(2))
 	@mkdir -p $$(@D)
@@ -147,6 +147,7 @@ endef
 $(eval $(call bench_rule,conv,engine))
 $(eval $(call bench_rule,body,codec))
 $(eval $(call bench_rule,load,base))
+$(eval $(call bench_rule,library,app))
 
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
