@@ -31,9 +31,10 @@ const int mien_route_count = 3;
 static struct mien_service *service;
 static atomic_int passed, limited;
 
-static void send(const char *path, bool wrong)
+static void send(const char *path, bool wrong, int number)
 {
     struct mien_request *q = request_new(MIEN_POST, path);
+    q->worker = number;
     request_header(q, "X-API-Key", KEY);
     request_json(q, wrong ? "{\"image\":7}" : "{\"image\":\"YWJj\"}");
     struct answer a = request_run(mien_service_handler(service), q);
@@ -44,10 +45,10 @@ static void send(const char *path, bool wrong)
 
 static void *worker(void *context)
 {
-    (void)context;
+    const int number = *(const int *)context;
     for (int i = 0; i < ROUNDS; i++) {
-        send("/free", i % 5 == 0);
-        send("/limited", false);
+        send("/free", i % 5 == 0, number);
+        send("/limited", false, number);
         if (i % 50 == 0) {
             struct answer a = request_run(mien_service_handler(service), request_new(MIEN_GET, "/metrics"));
             answer_free(&a);
@@ -69,13 +70,15 @@ static void nothing_is_lost(void **state)
     struct mien_models *models = NULL;
     struct mien_service_settings s;
     pthread_t thread[THREADS];
+    int number[THREADS] = {0, 1, 2, 3};
     mien_service_settings_default(&s);
+    s.workers = THREADS;
     s.api_keys = KEY;
     s.rate_limit = 1e-6;
     s.rate_burst = BURST;
     assert_int_equal(mien_models_parse(EMPTY, sizeof EMPTY - 1, "/nonexistent", NULL, &models, NULL), MIEN_OK);
     assert_int_equal(mien_service_create(&s, models, &service, NULL), MIEN_OK);
-    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&thread[i], NULL, worker, NULL), 0);
+    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&thread[i], NULL, worker, &number[i]), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
     const int free_ok = THREADS * ROUNDS * 4 / 5;
     assert_int_equal(atomic_load(&passed), free_ok + BURST);

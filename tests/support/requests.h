@@ -37,6 +37,7 @@ struct mien_request {
     size_t size;
     uint64_t started;
     void *kept;
+    int worker;          /* that answers it; 0 unless a test has several */
 };
 
 struct answer {
@@ -232,10 +233,10 @@ static struct answer request_run(const struct mien_http_handler *h, struct mien_
     if (plan != MIEN_PLAN_NOW && q->size > max_body) {
         a.refused = true;
         h->refuse(h->context, q, &r, MIEN_REFUSE_TOO_LARGE, NULL);
-    } else if (plan != MIEN_PLAN_NOW && h->answer(h->context, plan == MIEN_PLAN_QUEUE ? 0 : -1, q, &r) == MIEN_NEXT_FETCH) {
+    } else if (plan != MIEN_PLAN_NOW && h->answer(h->context, plan == MIEN_PLAN_QUEUE ? q->worker : -1, q, &r) == MIEN_NEXT_FETCH) {
         a.fetched = true;
         h->fetch(h->context, q);
-        assert_int_equal(h->answer(h->context, 0, q, &r), MIEN_NEXT_SEND);
+        assert_int_equal(h->answer(h->context, q->worker, q, &r), MIEN_NEXT_SEND);
     }
     a.status = r.status;
     snprintf(a.type, sizeof a.type, "%s", r.type != NULL ? r.type : "");
