@@ -43,6 +43,12 @@ def unit_tests(prefix, build, only=None, env=None, timeout=300):
     return found
 
 
+def served(prefix, build, name, env):
+    """A black-box suite of the server, run against a program built with a sanitizer."""
+    script = os.path.join('tests', 'http', 'run_' + name)
+    return Suite(f'{prefix}/http/{name}', [script], 1200, {**env, 'MIEN': os.path.join(ROOT, build, 'mien')}, alone=True)
+
+
 def suites():
     asan = {'ASAN_OPTIONS': 'detect_leaks=1:allocator_may_return_null=1', 'UBSAN_OPTIONS': 'print_stacktrace=1'}
     clang = ['CC=clang-14', 'BUILD=build/clang']
@@ -51,8 +57,8 @@ def suites():
     yield make('build/gcc', 'all', 'tests')
     yield Suite('lint', ['tools/lint/run'])
     yield make('build/clang', *clang, 'all', 'tests')
-    yield make('build/asan', *sanitised, 'tests', 'fuzz-replay')
-    yield make('build/tsan', *racing, *(f'build/tsan/tests/{os.path.dirname(t)}/test_{os.path.basename(t)}' for t in THREADED))
+    yield make('build/asan', *sanitised, 'build/asan/mien', 'tests', 'fuzz-replay')
+    yield make('build/tsan', *racing, 'build/tsan/mien', *(f'build/tsan/tests/{os.path.dirname(t)}/test_{os.path.basename(t)}' for t in THREADED))
     yield from unit_tests('unit', 'build')
     yield from unit_tests('asan', 'build/asan', env=asan, timeout=900)
     yield from unit_tests('tsan', 'build/tsan', THREADED, {'OMP_NUM_THREADS': '1'}, 900)
@@ -64,11 +70,16 @@ def suites():
     for script in sorted(glob.glob(os.path.join(ROOT, 'tests', '*', 'run_*'))):
         if os.access(script, os.X_OK):
             room = os.path.basename(os.path.dirname(script))
-            yield Suite(f'{room}/{os.path.basename(script)[4:]}', [script], 1200, alone=room in ('accuracy', 'oracle'))
+            yield Suite(f'{room}/{os.path.basename(script)[4:]}', [script], 1200, alone=room in ('accuracy', 'oracle', 'http'))
+    for name in SERVED:
+        yield served('asan', 'build/asan', name, {**asan, 'MIEN_SLOWDOWN': '4', 'MIEN_MUTATIONS': '3000', 'MIEN_REQUESTS': '600'})
+    yield served('tsan', 'build/tsan', 'flow', {'OMP_NUM_THREADS': '1', 'TSAN_OPTIONS': 'halt_on_error=0', 'MIEN_SLOWDOWN': '10', 'MIEN_CLIENTS': '6'})
 
 
-# Unit tests that start threads (run again under ThreadSanitizer) and those that depend on the processor's instruction set.
-THREADED = ['api/api', 'base/thread', 'engine/net']
+# Unit tests that start threads (run again under ThreadSanitizer), suites of the server (again under AddressSanitizer), and unit tests that depend on the
+# processor's instruction set.
+THREADED = ['api/api', 'base/thread', 'engine/net', 'service/tracks']
+SERVED = ['contract', 'hostile', 'memory', 'flow', 'clients']
 AVX2 = ['engine/goldens', 'engine/net', 'engine/plan_ops']
 
 
