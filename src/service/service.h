@@ -24,7 +24,7 @@ struct mien_service_settings {
     const char *cors_origins;     /* comma-separated origins, or "*"; default "" */
     const char *trusted_proxies;  /* comma-separated addresses whose X-Forwarded-For is believed; default "" */
     const char *allowed_hosts;    /* comma-separated Host names besides loopback's that are answered while no key is configured */
-    double rate_limit;            /* requests a second per key and address; 0 (default) = no limit */
+    double rate_limit;            /* requests a second of a key, or of an address without one; 0 (default) = no limit */
     int rate_burst;               /* default 20 */
     const char *web_dir;          /* built pages (docs viewer); NULL = none */
 };
