@@ -413,8 +413,8 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(smile_check), cmocka_unit_test(blink_check), cmocka_unit_test(head_pose), cmocka_unit_test(head_turn_check),
-                                       cmocka_unit_test(challenge_validate), cmocka_unit_test(challenge_validate_multi),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(smile_check), cmocka_unit_test(blink_check), cmocka_unit_test(head_pose),
+                                       cmocka_unit_test(head_turn_check), cmocka_unit_test(challenge_validate), cmocka_unit_test(challenge_validate_multi),
                                        cmocka_unit_test(without_networks_there_is_no_verdict)};
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }
