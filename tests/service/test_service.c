@@ -36,7 +36,7 @@ enum mien_code mien_do_challenge_validate_multi(struct mien_call *c, struct mien
 #define KEY_ALL "abcdefghijklmnop"
 #define KEY_ANALYZE "analyze-only-key-1"
 #define KEY_ADMIN "admin.only.key.22"
-#define KEYS KEY_ALL " phone:" KEY_ANALYZE "=analyze,session; ops:" KEY_ADMIN "=admin"
+#define KEYS KEY_ALL " phone:" KEY_ANALYZE "=analyze,session; ops:" KEY_ADMIN "=admin,gallery:read"
 
 static struct mien_models *models;
 static struct mien_service *service;
