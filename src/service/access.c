@@ -271,9 +271,8 @@ enum mien_problem mien_access_scope(const struct mien_access *a, const struct mi
 
 /* ---- headers ---- */
 
-void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, const char *request_id, bool page, struct mien_response *r)
+void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, bool page, struct mien_response *r)
 {
-    mien_response_header(r, "X-Request-Id", request_id);
     mien_response_header(r, "Cache-Control", "no-store");
     mien_response_header(r, "X-Content-Type-Options", "nosniff");
     mien_response_header(r, "Referrer-Policy", "no-referrer");

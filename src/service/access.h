@@ -36,8 +36,8 @@ void mien_access_identify(const struct mien_access *a, const struct mien_request
 enum mien_problem mien_access_door(const struct mien_access *a, const struct mien_request *q, const struct mien_caller *c, const char **why);
 enum mien_problem mien_access_scope(const struct mien_access *a, const struct mien_caller *c, enum mien_scope scope, const char **why);
 
-/* Headers that every response has; `page` for HTML. */
-void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, const char *request_id, bool page, struct mien_response *r);
+/* Headers that every response has, besides X-Request-Id, which is net's; `page` for HTML. */
+void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, bool page, struct mien_response *r);
 /* A preflight's answer; `methods` is what the path takes. False when the request is none, or its origin is not listed. */
 bool mien_access_preflight(const struct mien_access *a, const struct mien_request *q, const struct mien_caller *c, const char *methods,
                            struct mien_response *r);

@@ -76,7 +76,7 @@ static void finish(struct mien_exchange *x, struct mien_response *r)
     const struct mien_service *s = x->call.service;
     const bool page = r->type != NULL && strncmp(r->type, "text/html", 9) == 0;
     if (r->fixed == NULL && r->body.failed) answer_problem(x, r, MIEN_PROBLEM_OVERLOADED, NULL); /* no memory for the answer */
-    mien_access_headers(s->access, &x->caller, mien_request_id(x->call.request), page, r);
+    mien_access_headers(s->access, &x->caller, page, r);
 }
 
 static void answer_failure(struct mien_exchange *x, struct mien_response *r, enum mien_code code, const struct mien_err *e)
