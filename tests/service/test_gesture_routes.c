@@ -8,6 +8,7 @@
 
 #include "service/handlers.h"
 #include "service/openapi.h"
+#include "service/person.h"
 #include "service/service.h"
 
 /* The handlers of other files. */
@@ -373,33 +374,86 @@ static void challenge_validate_multi(void **state)
     answer_free(&a);
 }
 
-/* ---- a pack without the networks ---- */
+/* ---- packs without some networks ---- */
 
-static void without_networks_there_is_no_verdict(void **state)
+/* The installed manifest with one role empty. */
+static struct mien_models *pack_without(const char *role)
 {
-    (void)state;
-    static const char EMPTY[] = "{\"version\":1,\"pack\":\"test\",\"roles\":{},\"models\":[]}";
-    ready();
+    char path[4200], name[64];
+    unsigned char *text;
+    size_t n;
+    struct mien_models *models;
+    struct mien_err e = {0};
+    snprintf(path, sizeof path, "%s/manifest.json", mien_models_dir(pack.models));
+    snprintf(name, sizeof name, "\"%s\": \"", role);
+    TEST_TRY(mien_file_read(path, 16u << 20, &text, &n, &e), e);
+    char *at = strstr((char *)text, name); /* roles come before models */
+    assert_non_null(at);
+    at += strlen(name) - 1;
+    memset(at, ' ', strcspn(at + 1, "\"") + 2);
+    memcpy(at, "null", 4);
+    TEST_TRY(mien_models_parse((char *)text, n, mien_models_dir(pack.models), NULL, &models, &e), e);
+    free(text);
+    return models;
+}
+
+/* Without a network there is no verdict, not even that there is no face. */
+static void answers_without(const char *role, const char *path, struct answer (*post_it)(const char *path), bool available)
+{
     struct mien_service *whole = service;
-    struct mien_models *none;
+    struct mien_models *models = pack_without(role);
     struct mien_service_settings s;
     struct mien_err e = {0};
     mien_service_settings_default(&s);
-    TEST_TRY(mien_models_parse(EMPTY, sizeof EMPTY - 1, "/nonexistent", NULL, &none, &e), e);
-    TEST_TRY(mien_service_create(&s, none, &service, &e), e);
-    static const char *const path[] = {"/smile-check", "/blink-check", "/head-pose"};
-    for (int i = 0; i < 3; i++) {
-        struct answer a = post_image(path[i], NOTHING, "");
-        assert_int_equal(a.status, 503);
-        assert_string_equal(answer_code(&a), "model_unavailable");
-        answer_free(&a);
-    }
-    struct answer a = post_smile(NOTHING, NOTHING, "");
-    assert_string_equal(answer_code(&a), "model_unavailable");
+    TEST_TRY(mien_service_create(&s, models, &service, &e), e);
+    struct answer a = post_it(path);
+    if (a.status != (available ? 200 : 503)) fail_msg("%s without %s: %d %s", path, role, a.status, a.body);
+    assert_string_equal(answer_code(&a), available ? "" : "model_unavailable");
     answer_free(&a);
     mien_service_free(&service);
-    mien_models_free(&none);
+    mien_models_free(&models);
     service = whole;
+}
+
+static struct answer one_image(const char *path) { return post_image(path, NOTHING, strcmp(path, "/head-turn-check") == 0 ? ",\"direction\":\"left\"" : ""); }
+static struct answer two_images(const char *path)
+{
+    (void)path;
+    return post_smile(NOTHING, NOTHING, "");
+}
+static struct answer several_images(const char *path)
+{
+    (void)path;
+    return post_multi(NOTHING, (const struct asked[]){{"blink", NOTHING}}, 1, "");
+}
+
+static void without_a_network_there_is_no_verdict(void **state)
+{
+    (void)state;
+    ready();
+    answers_without("detect", "/smile-check", one_image, false);
+    answers_without("expression", "/smile-check", one_image, false);
+    answers_without("blendshapes", "/smile-check", one_image, true);
+    answers_without("embed", "/smile-check", one_image, true);
+    answers_without("landmarks", "/blink-check", one_image, false);
+    answers_without("landmarks", "/head-pose", one_image, false);
+    answers_without("landmarks", "/head-turn-check", one_image, false);
+    answers_without("expression", "/challenge/validate", two_images, false);
+    answers_without("embed", "/challenge/validate", two_images, false);
+    answers_without("embed", "/challenge/validate-multi", several_images, false);
+    answers_without("landmarks", "/challenge/validate-multi", several_images, false);
+    answers_without("expression", "/challenge/validate-multi", several_images, true);
+}
+
+/* Confidence 0.75 of a match, whatever the threshold. */
+static void same_person_asks_for_more_than_a_match(void **state)
+{
+    (void)state;
+    struct mien_model m = {.threshold = 0.275f, .calibration_slope = 14.0f};
+    assert_true(fabsf(mien_match_confidence(&m, mien_person_threshold(&m, m.threshold)) - 0.75f) < 1e-4f);
+    assert_true(fabsf(mien_person_threshold(&m, 0.4f) - 0.4785f) < 1e-4f);
+    m.calibration_slope = 0.0f;
+    assert_true(mien_person_threshold(&m, 0.4f) == 0.4f);
 }
 
 static int tear_down(void **state)
@@ -415,6 +469,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(smile_check), cmocka_unit_test(blink_check), cmocka_unit_test(head_pose),
                                        cmocka_unit_test(head_turn_check), cmocka_unit_test(challenge_validate), cmocka_unit_test(challenge_validate_multi),
-                                       cmocka_unit_test(without_networks_there_is_no_verdict)};
+                                       cmocka_unit_test(without_a_network_there_is_no_verdict), cmocka_unit_test(same_person_asks_for_more_than_a_match)};
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }
