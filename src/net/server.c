@@ -228,9 +228,15 @@ static void make_id(struct mien_request *q)
     snprintf(q->id, sizeof q->id, "%016llx", (unsigned long long)random);
 }
 
+/* A body that comes is not read: the library then closes the connection. Without one the answer is sent at the next call, as one that is given at the first would
+ * close the connection too. */
 static enum MHD_Result answer_now(struct mien_request *q, bool body_comes)
 {
-    if (body_comes) q->response.close = true;
+    if (!body_comes) {
+        atomic_store(&q->stage, MIEN_STAGE_READY);
+        return MHD_YES;
+    }
+    q->response.close = true;
     return send_response(q);
 }
 
