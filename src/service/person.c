@@ -12,17 +12,8 @@ unsigned mien_person_smile_wants(const struct mien_call *c)
 enum mien_code mien_person_look(struct mien_call *c, const struct mien_blob *image, const char *which, unsigned wants, struct mien_face **face,
                                 struct mien_err *e)
 {
-    static const struct { unsigned wants; enum mien_role role; } need[] = {
-        {MIEN_WANT_BOXES, MIEN_ROLE_DETECT},
-        {MIEN_WANT_EMBEDDING, MIEN_ROLE_EMBED},
-        {MIEN_WANT_EXPRESSION, MIEN_ROLE_EXPRESSION},
-        {MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES | MIEN_WANT_BLENDSHAPES, MIEN_ROLE_LANDMARKS},
-    };
     struct mien_faces faces;
     *face = NULL;
-    for (size_t i = 0; i < sizeof need / sizeof need[0]; i++)
-        if (need[i].wants == MIEN_WANT_BOXES || (wants & need[i].wants) != 0)
-            MIEN_FAIL_IF(!mien_call_has(c, need[i].role), e, MIEN_E_MODEL_MISSING, "no model for \"%s\" is installed", mien_role_name(need[i].role));
     MIEN_TRY(mien_call_analyze(c, image, which, wants, &(struct mien_face_settings){.primary_only = true}, &faces, NULL, e));
     if (faces.count > 0) *face = &faces.face[0];
     return MIEN_OK;
