@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <microhttpd.h>
 
@@ -33,6 +34,25 @@ void *mien_request_kept(const struct mien_request *q) { return q->kept; }
 const char *mien_request_header(const struct mien_request *q, const char *name)
 {
     return MHD_lookup_connection_value(q->connection, MHD_HEADER_KIND, name);
+}
+
+struct last {
+    const char *name, *value;
+};
+
+static enum MHD_Result keep_last(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct last *l = cls;
+    (void)kind;
+    if (strcasecmp(key, l->name) == 0) l->value = value;
+    return MHD_YES;
+}
+
+const char *mien_request_header_last(const struct mien_request *q, const char *name)
+{
+    struct last l = {.name = name};
+    MHD_get_connection_values(q->connection, MHD_HEADER_KIND, keep_last, &l);
+    return l.value;
 }
 
 const char *mien_request_query(const struct mien_request *q, const char *name)

@@ -28,6 +28,8 @@ enum mien_method mien_request_method(const struct mien_request *q);
 const char *mien_request_path(const struct mien_request *q);   /* percent-decoded, begins with '/' */
 const char *mien_request_id(const struct mien_request *q);     /* for X-Request-Id and the log; [A-Za-z0-9._-]{1,64} */
 const char *mien_request_header(const struct mien_request *q, const char *name); /* first value or NULL; valid until done */
+/* The last value of a header that may come several times: what the nearest proxy has added. */
+const char *mien_request_header_last(const struct mien_request *q, const char *name);
 const char *mien_request_query(const struct mien_request *q, const char *name);  /* decoded value or NULL */
 /* Names of the query, for refusing unknown ones: i-th name or NULL past the end. */
 const char *mien_request_query_name(const struct mien_request *q, int i);

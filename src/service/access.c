@@ -175,10 +175,10 @@ static bool canonical_address(const char *text, size_t n, char out[MIEN_ADDRESS_
     return inet_pton(AF_INET6, copy, ip) == 1 && inet_ntop(AF_INET6, ip, out, MIEN_ADDRESS_TEXT) != NULL;
 }
 
-/* The last address of X-Forwarded-For that is not a trusted proxy itself: what stands before it is the client's word. */
+/* The last address of the last X-Forwarded-For that is not a trusted proxy itself: what stands before it is the client's word. */
 static void find_address(const struct mien_access *a, const struct mien_request *q, char out[MIEN_ADDRESS_TEXT])
 {
-    const char *peer = mien_request_peer(q), *forwarded = mien_request_header(q, "X-Forwarded-For");
+    const char *peer = mien_request_peer(q), *forwarded = mien_request_header_last(q, "X-Forwarded-For");
     snprintf(out, MIEN_ADDRESS_TEXT, "%s", peer != NULL ? peer : "");
     size_t n = forwarded != NULL ? strlen(forwarded) : 0;
     while (n > 0 && listed(a->proxies, out, strlen(out))) {

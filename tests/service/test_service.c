@@ -229,6 +229,7 @@ static void addresses_behind_proxies(void **state)
     expect(ASK(MIEN_POST, "/detect", "X-Forwarded-For", "203.0.113.6"), 400, "no_face");
     expect(ASK(MIEN_POST, "/detect", "X-Forwarded-For", "2001:DB8::1"), 400, "no_face");
     expect(ASK(MIEN_POST, "/detect", "X-Forwarded-For", "2001:db8:0::1"), 429, "rate_limited");
+    expect(ASK(MIEN_POST, "/detect", "X-Forwarded-For", "9.9.9.9", "X-Forwarded-For", "203.0.113.5"), 429, "rate_limited"); /* a proxy adds its own line */
     expect(ASK(MIEN_POST, "/detect", "X-Forwarded-For", "nonsense"), 400, "no_face"); /* the proxy's own address */
     expect(ASK(MIEN_POST, "/detect", NULL), 429, "rate_limited");
     struct mien_request *q = request_new(MIEN_POST, "/detect"); /* who is no proxy forwards for nobody */

@@ -75,6 +75,13 @@ const char *mien_request_header(const struct mien_request *q, const char *name)
     return NULL;
 }
 
+const char *mien_request_header_last(const struct mien_request *q, const char *name)
+{
+    for (int i = q->n_headers; i > 0; i--)
+        if (strcasecmp(q->header[i - 1].name, name) == 0) return q->header[i - 1].value;
+    return NULL;
+}
+
 const char *mien_request_query(const struct mien_request *q, const char *name)
 {
     for (int i = 0; i < q->n_query; i++)
