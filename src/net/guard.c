@@ -56,7 +56,8 @@ struct mien_framing mien_guard_check(const struct mien_header *h, int n, bool ht
         if (is_named(&h[i], "Transfer-Encoding")) {
             codings++;
             f.chunked = true;
-            if (h[i].value_size != 7 || strncasecmp(h[i].value, "chunked", 7) != 0) return (struct mien_framing){.wrong = "Transfer-Encoding is not \"chunked\""};
+            if (h[i].value_size != 7 || strncasecmp(h[i].value, "chunked", 7) != 0)
+                return (struct mien_framing){.wrong = "Transfer-Encoding is not \"chunked\""};
         }
     }
     if (lengths > 1) f.wrong = "more than one Content-Length";

@@ -228,8 +228,8 @@ static void make_id(struct mien_request *q)
     snprintf(q->id, sizeof q->id, "%016llx", (unsigned long long)random);
 }
 
-/* A body that comes is not read: the library then closes the connection. Without one the answer is sent at the next call, as one that is given at the first would
- * close the connection too. */
+/* A body that comes is not read: the library then closes the connection. Without one the answer is sent at the next call, as one that is given at the first
+ * would close the connection too. */
 static enum MHD_Result answer_now(struct mien_request *q, bool body_comes)
 {
     if (!body_comes) {
@@ -354,8 +354,8 @@ static void late(struct mien_request *q, int fd)
     char head[1024];
     refuse(q, MIEN_REFUSE_TIMEOUT, NULL);
     const struct mien_response *r = &q->response;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n", q->id,
-                     r->type != NULL ? r->type : "text/plain", r->body.len);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
+                     q->id, r->type != NULL ? r->type : "text/plain", r->body.len);
     for (int i = 0; i < r->n_headers && n > 0 && (size_t)n < sizeof head; i++)
         n += snprintf(head + n, sizeof head - (size_t)n, "%s: %s\r\n", r->header[i].name, r->header[i].value);
     if (n > 0 && (size_t)n < sizeof head) n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");

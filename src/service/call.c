@@ -91,10 +91,11 @@ enum mien_code mien_call_analyze(struct mien_call *c, const struct mien_blob *im
     *out = (struct mien_faces){.best = -1};
     if (photo != NULL) *photo = NULL;
     if (s.min_score <= 0.0f) s.min_score = c->service->settings.min_score;
-    enum mien_code code = open_photo(c, image, &opened, e);
-    if (code == MIEN_OK) code = mien_face_analyze(c->models, c->session, opened, wants, &s, c->arena, out, e);
+    MIEN_TRY(retell(c, open_photo(c, image, &opened, e), which, e));
+    enum mien_code code = mien_face_analyze(c->models, c->session, opened, wants, &s, c->arena, out, e);
     if (code == MIEN_OK) mien_metrics_faces(&c->service->metrics, out->count);
-    if (code == MIEN_OK && photo != NULL) *photo = opened;
+    if (photo != NULL && code == MIEN_OK) *photo = opened;
+    else mien_photo_free(&mien_exchange_of(c)->photos->photo); /* nobody will look again: a batch does not keep every picture's pixels */
     return retell(c, code, which, e);
 }
 
