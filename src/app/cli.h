@@ -37,6 +37,10 @@ int mien_verb_bench_pipeline(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_models_list(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_models_inspect(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_models_check(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_serve(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_config(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_openapi(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_health(struct mien_cli *cli, int argc, char **argv);
 
 /* ---- options ---- */
 

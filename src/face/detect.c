@@ -65,6 +65,16 @@ int mien_detect_sizes(const struct mien_model *m, int longer, bool fixed, int or
     return n;
 }
 
+/* The order when the caller chose the first size. */
+static int sizes_from(const struct mien_model *m, int first, int order[6])
+{
+    int n = 0;
+    order[n++] = first;
+    for (int i = 0; i < m->n_sizes && n < 6; i++)
+        if (m->sizes[i] < first) order[n++] = m->sizes[i];
+    return n;
+}
+
 static enum mien_code make_room(struct found *f, int more, struct mien_err *e)
 {
     if (f->n + more <= f->room) return MIEN_OK;
@@ -308,7 +318,8 @@ static enum mien_code search_all(struct search *s, const struct mien_face_settin
     MIEN_TRY(mien_models_net(s->models, s->m, &net, e));
     struct mien_shape shape = mien_net_input_shape(net, 0);
     s->fixed = shape.rank == 4 && (shape.dim[2] > 0 || shape.dim[3] > 0);
-    int n = mien_detect_sizes(s->m, longer_side(s->photo), s->fixed, order);
+    const bool chosen = settings->detection_size > 0 && !s->fixed;
+    int n = chosen ? sizes_from(s->m, settings->detection_size, order) : mien_detect_sizes(s->m, longer_side(s->photo), s->fixed, order);
     MIEN_TRY(search_whole(s, order, n, e));
     if (settings->small_faces) MIEN_TRY(search_tiles(s, e));
     if (settings->rotations) MIEN_TRY(search_turned(s, order, n, e));

@@ -69,6 +69,8 @@ struct mien_face_settings {
     int max_faces;        /* analysed beyond detection, largest first; 0 = all; default 0 */
     bool primary_only;    /* run the wants only on face[0] (all faces are still detected) */
     bool best_only;       /* run the wants only on the best face: quality is computed for all when there are several, the other wants for one */
+    int detection_size;   /* longer side that the photo is searched at first, a multiple of 32; the detector's smaller sizes follow while nothing is
+                           * found; 0 = the detector's own sizes; without effect on detectors of fixed size; default 0 */
     int min_face_px;      /* faces with a shorter side below this are dropped; default 0 */
     bool small_faces;     /* also look for small faces: a second pass on overlapping tiles when the photo is larger than the detector's input
                            * (ID documents); default false */

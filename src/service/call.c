@@ -91,6 +91,7 @@ enum mien_code mien_call_analyze(struct mien_call *c, const struct mien_blob *im
     *out = (struct mien_faces){.best = -1};
     if (photo != NULL) *photo = NULL;
     if (s.min_score <= 0.0f) s.min_score = c->service->settings.min_score;
+    s.detection_size = c->service->settings.detection_size;
     MIEN_TRY(retell(c, open_photo(c, image, &opened, e), which, e));
     enum mien_code code = mien_face_analyze(c->models, c->session, opened, wants, &s, c->arena, out, e);
     if (code == MIEN_OK) mien_metrics_faces(&c->service->metrics, out->count);

@@ -18,6 +18,7 @@ struct mien_service_settings {
     float antispoof_threshold;    /* default 0.3 */
     float match_threshold;        /* cosine; NAN (default) = the model's own */
     float min_score;              /* detection; 0 = the detector's own */
+    int detection_size;           /* longer side that photos are searched at first, a multiple of 32; 0 = the detector's own */
     /* access */
     const char *api_keys;         /* entries [NAME:]KEY[=SCOPE,SCOPE...] separated by blanks or ';'; docs/server.md */
     const char *api_keys_file;    /* one entry a line, # comments; NULL = none */
