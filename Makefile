@@ -149,5 +149,19 @@ $(eval $(call bench_rule,body,codec))
 $(eval $(call bench_rule,load,base))
 $(eval $(call bench_rule,library,app))
 
+# Pages that the program serves, each with its gzip form: ours and those of the npm package that ./setup installs in web/docs.
+WEB := $(addprefix $(BUILD)/web/docs/,index.html start.js swagger-ui.css swagger-ui-bundle.js)
+.PHONY: web
+web: $(WEB)
+define page
+	@mkdir -p $(@D)
+	cp $< $@
+	gzip -9 -n -k -f $@
+endef
+$(BUILD)/web/docs/swagger-%: web/docs/node_modules/swagger-ui-dist/swagger-%
+	$(page)
+$(BUILD)/web/docs/%: web/docs/%
+	$(page)
+
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,5 +1,5 @@
-/* The server's configuration: one table of names. A value comes from a flag, else the environment, else the file, else the table's default; `mien config` shows
- * which. Names are those of the services that mien replaces, where they had one. */
+/* The server's configuration: one table of names. A value comes from a flag, else the environment, else the file, else the table's
+ * default; `mien config` shows which. Names are those of the services that mien replaces, where they had one. */
 #ifndef MIEN_APP_CONFIG_H
 #define MIEN_APP_CONFIG_H
 
@@ -17,8 +17,8 @@ struct mien_serve_settings {
 
 struct mien_config; /* opaque: the values as text, and origins */
 
-/* Reads flags (argv of a verb), environment and file. Returns -1 to go on, else the exit status (--help, a wrong value), as mien_cli_parse; *out is then NULL. `opts`
- * are the verb's own options besides. */
+/* Reads flags (argv of a verb), environment and file. Returns -1 to go on, else the exit status (--help, a wrong value), as
+ * mien_cli_parse; *out is then NULL. `opts` are the verb's own options besides. */
 int mien_config_read(struct mien_cli *cli, int argc, char **argv, const struct mien_opt *opts, int n_opts, struct mien_config **out);
 void mien_config_free(struct mien_config **c); /* wipes */
 

@@ -157,7 +157,6 @@ int mien_verb_serve(struct mien_cli *cli, int argc, char **argv)
         set_log_level(s.log_level);
         keep_memory_private();
         signal(SIGPIPE, SIG_IGN);
-        setenv("OMP_NUM_THREADS", "1", 0); /* a worker is one thread; the processors are shared out by WORKERS */
         code = serve(cli, &s, &e);
     }
     mien_config_free(&config);
