@@ -190,7 +190,10 @@ def request(server, method, path, body=None, headers=None, timeout=60, host='127
 
 
 def request_on(connection, method, path, body=None, headers=None):
-    connection.request(method, path, body, headers or {})
+    try:
+        connection.request(method, path, body, headers or {})
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # answered before all of the body was sent
     answer = connection.getresponse()
     return Answer(answer.status, answer.headers, answer.read())
 
@@ -370,8 +373,8 @@ def resolve(schema, document):
     return schema
 
 
-def violations(value, schema, document, at='$'):
-    """What is wrong with a value, as texts."""
+def violations(value, schema, document, at='$', whole=True):
+    """What is wrong with a value, as texts. `whole`: the schema names every member (it is no part of an allOf)."""
     if schema is True or schema == {}:
         return []
     schema = resolve(schema, document)
@@ -385,7 +388,7 @@ def violations(value, schema, document, at='$'):
         if one in schema and sum(not violations(value, s, document, at) for s in schema[one]) < least:
             wrong.append(f'{at}: none of {one} fits')
     for part in schema.get('allOf', []):
-        wrong += violations(value, part, document, at)
+        wrong += violations(value, part, document, at, whole=False)
     if is_type(value, 'number'):
         if value < schema.get('minimum', value) or value > schema.get('maximum', value):
             wrong.append(f'{at}: {value} is out of range')
@@ -402,7 +405,7 @@ def violations(value, schema, document, at='$'):
         for name, item in value.items():
             if name in known:
                 wrong += violations(item, known[name], document, f'{at}.{name}')
-            elif schema.get('additionalProperties') is False or known and 'additionalProperties' not in schema:
+            elif schema.get('additionalProperties') is False or whole and known and not {'additionalProperties', 'allOf'} & set(schema):
                 wrong.append(f'{at}: {name} is not in the schema')
             elif isinstance(schema.get('additionalProperties'), dict):
                 wrong += violations(item, schema['additionalProperties'], document, f'{at}.{name}')
