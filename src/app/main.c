@@ -10,6 +10,10 @@
 static int verb_version(struct mien_cli *cli, int argc, char **argv);
 
 static const struct mien_verb VERB[] = {
+    {"serve", "[options]", "Serves the HTTP API until it is told to stop (SIGTERM, SIGINT).", "mien serve --port 8000", mien_verb_serve},
+    {"config", "[options]", "Prints the server's configuration: each value and where it came from.", "mien config --json", mien_verb_config},
+    {"openapi", "[options]", "Prints the OpenAPI document of the HTTP API.", "mien openapi", mien_verb_openapi},
+    {"health", "[options]", "Asks the configured server whether it answers. Exit status 0 yes, 1 no.", "mien health --port 8000 || true", mien_verb_health},
     {"detect", "IMAGE... [options]", "Finds the faces of photos. Exit status 0 when every photo shows one, 1 when one shows none.",
      "mien detect --json photo.jpg", mien_verb_detect},
     {"analyze", "IMAGE... [options]", "Finds faces and says what is asked for: pose, eyes, quality, expression, age, liveness, ...",
