@@ -5,11 +5,12 @@
 #include "liveness/cues.h"
 
 struct mien_cue_measures {
-    float peak;           /* of the spectrum around the face, see spectrum.h */
+    float peak;           /* of the spectrum around the face, see spectrum.h; 0 = the face is too small to tell */
     float skin_share;     /* of the face's middle that has a colour of skin, 0..1 */
     float clipped_share;  /* ... that is as bright as it gets in some channel */
     float chroma_spread;  /* standard deviation of Cb and Cr together */
     float proportion;     /* eye distance by eyes-to-mouth distance, as if frontal */
+    float aspect;         /* the box's width by its height */
     float gradient;       /* mean gradient of brightness at 128 x 128, 0..360 */
 };
 

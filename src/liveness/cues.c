@@ -26,7 +26,8 @@ static struct mien_rect around(const struct mien_face *f, const struct mien_phot
     return (struct mien_rect){x0, y0, x1 > x0 ? x1 - x0 : 1, y1 > y0 ? y1 - y0 : 1};
 }
 
-/* Chai and Ngan, "Face segmentation using skin-color map in videophone applications", IEEE TCSVT 9(4), 1999: skin of all kinds lies in Cb 77..127, Cr 133..173. */
+/* Chai and Ngan, "Face segmentation using skin-color map in videophone applications", IEEE TCSVT 9(4), 1999: skin of all kinds lies in
+ * Cb 77..127, Cr 133..173. */
 static void measure_colour(const float *rgb, struct mien_cue_measures *m)
 {
     int skin = 0, clipped = 0, n = 0;
@@ -63,8 +64,8 @@ static void measure_texture(const float *rgb, struct mien_cue_measures *m)
     m->gradient = (float)(sum / ((SIDE - 2) * (SIDE - 2)));
 }
 
-/* Distance of the eyes by the distance from eyes to mouth, both as a frontal face would show them: a turned head shortens the one by the cosine of its yaw, a nodding
- * one the other by that of its pitch. */
+/* Distance of the eyes by the distance from eyes to mouth, both as a frontal face would show them: a turned head shortens the one by the
+ * cosine of its yaw, a nodding one the other by that of its pitch. */
 static void measure_proportion(const struct mien_face *f, struct mien_cue_measures *m)
 {
     const float *p = f->point;
@@ -73,10 +74,12 @@ static void measure_proportion(const struct mien_face *f, struct mien_cue_measur
     const float down = hypotf(0.5f * (p[6] + p[8] - p[0] - p[2]), 0.5f * (p[7] + p[9] - p[1] - p[3]));
     const bool posed = (f->have & MIEN_WANT_POSE) != 0;
     const float yaw = posed ? fminf(fabsf(f->yaw), 60.0f) : 0, pitch = posed ? fminf(fabsf(f->pitch), 60.0f) : 0;
+    m->aspect = (f->box.x1 - f->box.x0) / fmaxf(f->box.y1 - f->box.y0, 1.0f);
     m->proportion = down > 0 ? eyes / cosf(yaw * radians) / (down / cosf(pitch * radians)) : 0;
 }
 
-enum mien_code mien_cue_measures_take(struct mien_photo *photo, const struct mien_face *face, struct mien_arena *arena, struct mien_cue_measures *m, struct mien_err *e)
+enum mien_code mien_cue_measures_take(struct mien_photo *photo, const struct mien_face *face, struct mien_arena *arena, struct mien_cue_measures *m,
+                                      struct mien_err *e)
 {
     static const struct mien_tensor_spec plain = {MIEN_RGB, {0, 0, 0}, {1, 1, 1}};
     const struct mien_image *region;
@@ -99,9 +102,9 @@ enum mien_code mien_cue_measures_take(struct mien_photo *photo, const struct mie
 struct mien_cues mien_cues_of(const struct mien_cue_measures *m, float detection)
 {
     return (struct mien_cues){
-        .screen_pattern = ramp(m->peak, 8.0f, 2.5f),
+        .screen_pattern = m->peak > 0 ? ramp(logf(m->peak), logf(10.0f), logf(3.0f)) : 0.5f,
         .color_distribution = ramp(m->skin_share, 0.15f, 0.60f) * ramp(m->clipped_share, 0.50f, 0.10f) * ramp(m->chroma_spread, 1.0f, 4.0f),
-        .face_proportion = ramp(fabsf(logf(fmaxf(m->proportion, 0.01f) / 0.92f)), 0.50f, 0.20f),
+        .face_proportion = ramp(m->aspect, 0.54f, 0.63f) * ramp(m->aspect, 1.00f, 0.87f) * ramp(fabsf(logf(fmaxf(m->proportion, 0.01f) / 0.97f)), 0.50f, 0.25f),
         .detection_confidence = clamp01(detection),
         .texture_complexity = ramp(m->gradient, 3.0f, 9.0f),
     };
@@ -117,9 +120,18 @@ enum mien_code mien_cues_measure(struct mien_photo *photo, const struct mien_fac
 
 /* ---- fusion ---- */
 
+/* Logistic regression, fitted by tools/liveness/calibrate.py on the photos that docs/liveness.md lists. Every weight is above 0. */
+#define BIAS -18.35f
+#define ANTISPOOF 4.56f
+#define SCREEN_PATTERN 4.77f
+#define COLOR_DISTRIBUTION 4.17f
+#define FACE_PROPORTION 4.14f
+#define DETECTION_CONFIDENCE 1.11f
+#define TEXTURE_COMPLEXITY 3.17f
+
 float mien_liveness_confidence(const struct mien_cues *c, float antispoof)
 {
-    const float z = -6.0f + 6.0f * antispoof + 1.5f * c->screen_pattern + 1.0f * c->color_distribution + 0.5f * c->face_proportion + 0.5f * c->detection_confidence +
-                    0.5f * c->texture_complexity;
+    const float z = BIAS + ANTISPOOF * antispoof + SCREEN_PATTERN * c->screen_pattern + COLOR_DISTRIBUTION * c->color_distribution +
+                    FACE_PROPORTION * c->face_proportion + DETECTION_CONFIDENCE * c->detection_confidence + TEXTURE_COMPLEXITY * c->texture_complexity;
     return 1.0f / (1.0f + expf(-z));
 }

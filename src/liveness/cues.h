@@ -7,7 +7,7 @@
 #include "face/face.h"
 
 struct mien_cues {
-    float screen_pattern;       /* periodic peaks in the face's spectrum (moire, pixel grid): 1 = none */
+    float screen_pattern;       /* periodic peaks in the face's spectrum (moire, pixel grid): 1 = none, 0.5 = the face is too small to tell */
     float color_distribution;   /* skin colours: spread, clipping, cast */
     float face_proportion;      /* box and landmark proportions of a face that is neither bent nor stretched */
     float detection_confidence; /* the detector's */
@@ -23,7 +23,5 @@ float mien_liveness_confidence(const struct mien_cues *cues, float antispoof);
 
 /* The gallery document's rule: live when the fused confidence is above this. */
 #define MIEN_LIVE_CONFIDENCE 0.55f
-/* A check with a value below this "fails" (its issue is named in the answer). */
-#define MIEN_CUE_FAILS 0.35f
 
 #endif

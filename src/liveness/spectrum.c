@@ -1,8 +1,8 @@
 /* The averaged power spectrum of a picture (Welch 1967) and its strongest peak.
  *
- * A screen's pixel grid, a print's halftone and the moire of either with the camera's sensor are periodic: they put their power into a few bins, whereas skin, hair
- * and background fall off smoothly (about 1/f^2; Field 1987). The idea of looking for such peaks is that of Garcia and de Queiroz, "Face-spoofing
- * 2D-detection based on moire-pattern analysis", IEEE TIFS 10(4), 2015; the measure here is our own. */
+ * A screen's pixel grid, a print's halftone and the moire of either with the camera's sensor are periodic: they put their power into a few
+ * bins, whereas skin, hair and background fall off smoothly (about 1/f^2; Field 1987). The idea of looking for such peaks is that of Garcia and
+ * de Queiroz, "Face-spoofing 2D-detection based on moire-pattern analysis", IEEE TIFS 10(4), 2015; the measure here is our own. */
 #include "liveness/spectrum.h"
 
 #include <math.h>
@@ -128,16 +128,12 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether bin (u, v), each -N/2..N/2-1, may hold a peak that tells something. */
+/* Whether bin (u, v), each -N/2..N/2-1, may hold a peak that tells something: no low frequency, and not on the lattice that JPEG's blocks make (bins beside the
+ * lattice are lower than those on it, and no summits). */
 static bool is_telling(int u, int v)
 {
-    if (u * u + v * v < LOW * LOW || abs(u) < 2 || abs(v) < 2) {
-        /* near an axis: still telling beyond the low frequencies, if it is no harmonic of the block grid */
-        if (u * u + v * v < 4 * LOW * LOW) return false;
-        const int along = abs(u) > abs(v) ? abs(u) : abs(v), rest = along % BLOCK;
-        return rest > 1 && rest < BLOCK - 1;
-    }
-    return true;
+    const int least = abs(u) < 2 || abs(v) < 2 ? 2 * LOW : LOW; /* straight edges put their power along the axes */
+    return u * u + v * v >= least * least && (u % BLOCK != 0 || v % BLOCK != 0);
 }
 
 /* Median of the power around a bin, the bin and its next neighbours left out. */
@@ -159,7 +155,7 @@ static float strongest_peak(const struct work *w)
         for (int v = 0; v < N; v++) floor_power += w->power[u][v];
     floor_power *= 1e-6f / (N * N); /* silence must not make peaks */
     for (int u = 0; u < N / 2; u++) /* the other half mirrors it */
-        for (int v = -N / 2; v < N / 2; v++) {
+        for (int v = 1 - N / 2; v < N / 2; v++) {
             const float here = w->power[u][(v + N) % N];
             if (!is_telling(u, v) || here <= 3.0f * floor_power) continue;
             const float left = w->power[u][(v - 1 + N) % N], right = w->power[u][(v + 1 + N) % N], up = w->power[(u - 1 + N) % N][(v + N) % N],
@@ -194,7 +190,8 @@ enum mien_code mien_spectrum_peak(const struct mien_image *im, struct mien_arena
         load(w, im, place(j % nx, nx, im->width), place(j / nx, ny, im->height), w->im);
         add_power(w);
     }
-    /* The greatest of so many averages of k exponentials lies near 1 + 3.3 / sqrt(k) + 4 / k times the mean. Windows overlap by half: k is about half their number. */
+    /* The greatest of so many averages of k exponentials lies near 1 + 3.3 / sqrt(k) + 4 / k times the mean. Windows overlap by half: k is
+     * about half their number. */
     const float k = fmaxf(1.0f, 0.5f * (float)w->windows), chance = 1.0f + 3.3f / sqrtf(k) + 4.0f / k;
     *peak = strongest_peak(w) / chance;
     return MIEN_OK;

@@ -28,7 +28,7 @@ static void find_issues(const struct mien_photo *photo, double threshold, struct
     if (f->score < LEAST_FACE_SCORE) mien_issue_add(&v->issues, "low_face_confidence");
     if (share_of_image(f, photo) < LEAST_FACE_SHARE) mien_issue_add(&v->issues, "face_too_small");
     if ((f->have & MIEN_WANT_MESH) != 0 && f->mesh_presence < LEAST_MESH_PRESENCE) mien_issue_add(&v->issues, "face_obscured");
-    if ((double)v->antispoof < threshold || !v->is_live) mien_issue_add(&v->issues, "spoof_detected");
+    if ((double)v->antispoof < threshold) mien_issue_add(&v->issues, "spoof_detected");
 }
 
 static enum mien_code measure(struct mien_call *c, struct mien_photo *photo, const struct mien_face *f, struct mien_live_verdict *v, struct mien_err *e)
@@ -63,7 +63,7 @@ enum mien_code mien_live_judge(struct mien_call *c, const struct mien_blob *imag
     out->face = &found->face[0];
     MIEN_TRY(measure(c, photo, out->face, out, e));
     find_issues(photo, threshold, out);
-    out->is_real = out->issues.n == 0 && (double)out->antispoof >= threshold;
+    out->is_real = out->issues.n == 0; /* one of them is the networks' score below the threshold */
     return MIEN_OK;
 }
 
@@ -115,17 +115,19 @@ enum mien_code mien_put_face_liveness(struct mien_call *c, const char *key, stru
     return MIEN_OK;
 }
 
-static const char *message_of(const struct mien_live_verdict *v)
+static const char *message_of(const struct mien_live_verdict *v, double threshold)
 {
     if (v->face == NULL) return "No faces detected.";
-    return v->issues.n == 0 ? "Everything is OK." : !v->is_live ? "This does not look like a live person." : "The photo cannot be judged well.";
+    if (!v->is_live || (double)v->antispoof < threshold) return "This does not look like a live person.";
+    return v->issues.n == 0 ? "Everything is OK." : "The photo cannot be judged well.";
 }
 
 enum mien_code mien_do_liveness(struct mien_call *c, struct mien_err *e)
 {
     struct mien_live_verdict v;
     struct mien_faces found;
-    MIEN_TRY(mien_live_judge(c, mien_call_image(c, "image"), "image", mien_call_number(c, "threshold"), 0, &found, &v, e));
+    const double threshold = mien_call_number(c, "threshold");
+    MIEN_TRY(mien_live_judge(c, mien_call_image(c, "image"), "image", threshold, 0, &found, &v, e));
     mien_put_bool(c, "is_real", v.is_real);
     mien_put_fixed(c, "antispoof_score", (double)v.antispoof, 4);
     mien_put_bool(c, "is_live", v.is_live);
@@ -134,7 +136,7 @@ enum mien_code mien_do_liveness(struct mien_call *c, struct mien_err *e)
     mien_put_integer(c, "face_count", v.faces);
     mien_put_box(c, "bounding_box", v.face != NULL ? &v.face->box : NULL);
     mien_put_issues(c, "issues", v.issues.code, v.issues.n);
-    mien_put_text(c, "message", message_of(&v));
+    mien_put_text(c, "message", message_of(&v, threshold));
     mien_jw_key(c->json, "liveness_score");
     if (v.face != NULL) mien_jw_fixed(c->json, (double)v.confidence, 4);
     else mien_jw_null(c->json);

@@ -13,7 +13,7 @@ void mien_issue_add(struct mien_issues *i, const char *code); /* once */
 struct mien_live_verdict {
     const struct mien_face *face; /* the primary one; NULL without a face: the rest is then 0, issues say no_face */
     int faces;
-    bool is_real;      /* exactly one face, no issue, networks' score at or above the threshold */
+    bool is_real;      /* exactly one face, no issue, the networks' score at or above the threshold (issue spoof_detected) */
     bool is_live;      /* confidence above MIEN_LIVE_CONFIDENCE */
     float antispoof;   /* the networks' score */
     float confidence;  /* networks and image cues together */

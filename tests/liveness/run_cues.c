@@ -40,6 +40,8 @@ static enum mien_code describe(struct mien_models *models, struct mien_session *
     number(w, "clipped_share", (double)m.clipped_share);
     number(w, "chroma_spread", (double)m.chroma_spread);
     number(w, "proportion", (double)m.proportion);
+    number(w, "aspect", (double)m.aspect);
+    number(w, "yaw", (double)f->yaw);
     number(w, "gradient", (double)m.gradient);
     number(w, "screen_pattern", (double)c.screen_pattern);
     number(w, "color_distribution", (double)c.color_distribution);
