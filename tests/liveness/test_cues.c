@@ -297,10 +297,14 @@ static void labelled_photos(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_webcam_picture_passes_every_check), cmocka_unit_test(periodic_patterns_fail_the_screen_check), cmocka_unit_test(jpeg_blocks_are_no_screen),
-        cmocka_unit_test(wrong_colours_fail_the_colour_check), cmocka_unit_test(a_squeezed_face_fails_the_proportion_check),
-        cmocka_unit_test(a_blurred_face_fails_the_texture_check), cmocka_unit_test(peaks_are_those_of_the_drawing),
-        cmocka_unit_test(confidence_rises_with_every_input), cmocka_unit_test(labelled_photos)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_webcam_picture_passes_every_check),
+                                       cmocka_unit_test(periodic_patterns_fail_the_screen_check),
+                                       cmocka_unit_test(jpeg_blocks_are_no_screen),
+                                       cmocka_unit_test(wrong_colours_fail_the_colour_check),
+                                       cmocka_unit_test(a_squeezed_face_fails_the_proportion_check),
+                                       cmocka_unit_test(a_blurred_face_fails_the_texture_check),
+                                       cmocka_unit_test(peaks_are_those_of_the_drawing),
+                                       cmocka_unit_test(confidence_rises_with_every_input),
+                                       cmocka_unit_test(labelled_photos)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
