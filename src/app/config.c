@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/thread.h"
@@ -137,6 +136,7 @@ static enum mien_code read_line(struct mien_config *c, const char *path, int num
     MIEN_FAIL_IF(value_n >= sizeof text, e, MIEN_E_CONFIG, "%s:%d: %s: the value is too long", path, number, TABLE[i].name);
     memcpy(text, value, value_n);
     text[value_n] = '\0';
+    MIEN_FAIL_IF(c->value[i].text != NULL, e, MIEN_E_CONFIG, "%s:%d: %s is set twice (before at %s)", path, number, TABLE[i].name, c->value[i].origin);
     snprintf(origin, sizeof origin, "%.80s:%d", path, number);
     set(&c->value[i], text, origin);
     explicit_bzero(text, sizeof text);
@@ -146,7 +146,7 @@ static enum mien_code read_line(struct mien_config *c, const char *path, int num
 static bool holds_secret(const struct mien_config *c)
 {
     for (int i = 0; i < ROWS; i++)
-        if (TABLE[i].kind == SECRET && c->value[i].text != NULL) return true;
+        if (TABLE[i].kind == SECRET && c->value[i].text != NULL && c->value[i].text[0] != '\0') return true;
     return false;
 }
 
@@ -154,7 +154,6 @@ static enum mien_code read_file(struct mien_config *c, const char *path, struct 
 {
     unsigned char *text;
     size_t n;
-    struct stat st;
     enum mien_code code = MIEN_OK;
     MIEN_TRY(mien_file_read(path, FILE_BYTES, &text, &n, e));
     const char *at = (const char *)text, *end = at + n;
@@ -165,7 +164,7 @@ static enum mien_code read_file(struct mien_config *c, const char *path, struct 
     }
     explicit_bzero(text, n);
     free(text);
-    if (code == MIEN_OK && holds_secret(c) && stat(path, &st) == 0 && (st.st_mode & 077) != 0)
+    if (code == MIEN_OK && holds_secret(c) && !mien_file_is_private(path))
         code = MIEN_FAIL(e, MIEN_E_CONFIG, "%s holds keys and can be read by others: chmod 600 it", path);
     return code;
 }
@@ -177,7 +176,7 @@ static void read_environment(struct mien_config *c)
         for (int k = 0; k < 2; k++) {
             char origin[96];
             const char *text = names[k] != NULL ? getenv(names[k]) : NULL;
-            if (text == NULL) continue;
+            if (text == NULL || text[0] == '\0') continue; /* empty is how compose files and unit files leave a name out */
             snprintf(origin, sizeof origin, "environment %s", names[k]);
             set(&c->value[i], text, origin);
         }
@@ -255,6 +254,7 @@ static bool number_of(const struct row *r, const char *text, double *v)
     errno = 0;
     *v = strtod(text, &end);
     const bool whole = r->kind == WHOLE || r->kind == BYTES;
+    if (text[strspn(text, "+-.0123456789eE")] != '\0') return false; /* strtod takes hexadecimal, blanks and names as well */
     return end != text && *end == '\0' && errno == 0 && isfinite(*v) && (!whole || *v == floor(*v)) && *v >= r->low && *v <= r->high;
 }
 
@@ -263,7 +263,7 @@ static const char *accepted(const struct row *r, char room[120])
     if (r->kind == SWITCH) snprintf(room, 120, "true or false");
     else if (r->kind == CHOICE) snprintf(room, 120, "one of %s", r->choices);
     else
-        snprintf(room, 120, "a %snumber from %.10g to %.10g%s%s", r->kind == WHOLE || r->kind == BYTES ? "whole " : "", r->low, r->high,
+        snprintf(room, 120, "a %snumber from %.15g to %.15g%s%s", r->kind == WHOLE || r->kind == BYTES ? "whole " : "", r->low, r->high,
                  r->unit != NULL ? " " : "", r->unit != NULL ? r->unit : "");
     return room;
 }
@@ -290,7 +290,7 @@ static bool store(const struct row *r, const char *text, struct mien_serve_setti
     if (!number_of(r, text, &v)) return false;
     if (r->kind == WHOLE) *(int *)to = (int)v;
     else if (r->kind == BYTES) *(size_t *)to = (size_t)v;
-    else if (r->kind == MILLISECONDS) *(int *)to = (int)(v * 1000.0);
+    else if (r->kind == MILLISECONDS) *(int *)to = (int)lround(v * 1000.0);
     else if (r->at == SERVICE(rate_limit)) *(double *)to = v;
     else *(float *)to = (float)v;
     return true;
@@ -382,7 +382,7 @@ static void range_cell(const struct row *r, struct mien_buf *out)
         for (const char *at = r->choices; at != NULL; at = strchr(at, '|'), at = at != NULL ? at + 1 : NULL)
             mien_buf_addf(out, "%s%.*s", at == r->choices ? "" : ", ", (int)strcspn(at, "|"), at);
     } else if (r->low < r->high) {
-        mien_buf_addf(out, "%.10g to %.10g", r->low, r->high);
+        mien_buf_addf(out, "%.15g to %.15g", r->low, r->high);
     }
     if (r->unit != NULL) mien_buf_addf(out, " %s", r->unit);
 }
@@ -394,7 +394,8 @@ void mien_config_markdown(struct mien_buf *out)
              "A value comes from a flag of `mien serve` (`--port`, `--max-image-bytes`: the name in small letters with dashes), else from the environment, "
              "else from "
              "the file that `--config` or `MIEN_CONFIG` names (lines `NAME=VALUE`, `#` for comments; mode 0600 when it holds keys), else it is the default. "
-             "`mien config` prints what is in force and where it came from. An unknown name or a value out of range stops the start. The models are "
+             "`mien config` prints what is in force and where it came from. A value out of range, and in the file an unknown name or one that comes twice, stops "
+             "the start. An empty variable in the environment counts as not given; of two names for one value the first below wins there. The models are "
              "found by `--models` or `MIEN_MODELS`.\n\n"
              "| name | type | default | range | what it does |\n|---|---|---|---|---|\n");
     for (int i = 0; i < ROWS; i++) {

@@ -1,8 +1,10 @@
 /* mien serve, config, openapi, health. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,7 @@ static enum mien_code make_data_dir(const char *wanted, struct mien_err *e)
 {
     char dir[PATH_BYTES];
     struct stat st;
+    MIEN_FAIL_IF(strlen(wanted) >= sizeof dir, e, MIEN_E_CONFIG, "DATA_DIR: the path is too long");
     if (wanted[0] != '\0') snprintf(dir, sizeof dir, "%s", wanted);
     else default_data_dir(dir, sizeof dir);
     for (char *slash = strchr(dir + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
@@ -70,7 +73,8 @@ static enum mien_code make_data_dir(const char *wanted, struct mien_err *e)
 
 static bool is_loopback(const char *host)
 {
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0 || strncmp(host, "127.", 4) == 0;
+    uint8_t ip[4];
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || (inet_pton(AF_INET, host, ip) == 1 && ip[0] == 127);
 }
 
 /* ---- running ---- */
@@ -101,7 +105,7 @@ static sigset_t stop_signals(void)
 static void announce(const struct mien_serve_settings *s, const struct mien_models *models, const struct mien_server *server)
 {
     const char *host = s->server.host;
-    const bool v6 = strchr(host, ':') != NULL && host[0] != '[';
+    const bool v6 = strchr(host, ':') != NULL;
     printf("mien %s listening on http://%s%s%s:%d (pack %s, %d workers)\n", MIEN_VERSION, v6 ? "[" : "", host, v6 ? "]" : "", mien_server_port(server),
            mien_models_pack(models), s->server.workers);
     fflush(stdout);

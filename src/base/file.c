@@ -131,3 +131,17 @@ enum mien_code mien_file_write(const char *path, const void *data, size_t size, 
     if (code != MIEN_OK) unlink(temp);
     return code;
 }
+
+static bool is_credential(const char *path)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    const size_t n = folder != NULL ? strlen(folder) : 0;
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/' && strstr(path, "/../") == NULL;
+}
+
+bool mien_file_is_private(const char *path)
+{
+    struct stat st;
+    const mode_t others = is_credential(path) ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
+    return stat(path, &st) == 0 && (st.st_mode & others) == 0;
+}

@@ -2,6 +2,7 @@
 #ifndef MIEN_BASE_FILE_H
 #define MIEN_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "base/err.h"
 
@@ -18,6 +19,10 @@ void mien_file_unmap(struct mien_file *f);
 /* Reads path ("-" = standard input) whole; *out is malloc'ed with a NUL after the last byte, the caller frees it. */
 enum mien_code mien_file_read(const char *path, size_t max_bytes, unsigned char **out, size_t *size,
                               struct mien_err *e) MIEN_MUST_CHECK;
+
+/* Whether a file with secrets is its owner's alone. What systemd hands over in $CREDENTIALS_DIRECTORY is, although the access list that lets the
+ * service read it shows as a permission of the group. */
+bool mien_file_is_private(const char *path);
 
 /* Writes to a temporary name beside `path`, then renames. */
 enum mien_code mien_file_write(const char *path, const void *data, size_t size,

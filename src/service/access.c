@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "crypto/digest.h"
 #include "crypto/random.h"
@@ -109,11 +109,10 @@ static enum mien_code add_keys(struct mien_access *a, const char *text, const ch
 
 static enum mien_code add_key_file(struct mien_access *a, const char *path, struct mien_err *e)
 {
-    struct stat st;
     unsigned char *text;
     size_t n;
-    MIEN_FAIL_IF(stat(path, &st) != 0, e, MIEN_E_CONFIG, "API_KEYS_FILE: %.120s is not there", path);
-    MIEN_FAIL_IF((st.st_mode & (S_IRWXG | S_IRWXO)) != 0, e, MIEN_E_CONFIG, "API_KEYS_FILE: %.120s is open to group or others; chmod 600", path);
+    MIEN_FAIL_IF(access(path, F_OK) != 0, e, MIEN_E_CONFIG, "API_KEYS_FILE: %.120s is not there", path);
+    MIEN_FAIL_IF(!mien_file_is_private(path), e, MIEN_E_CONFIG, "API_KEYS_FILE: %.120s is open to group or others; chmod 600", path);
     MIEN_TRY(mien_file_read(path, MAX_KEY_FILE, &text, &n, e));
     enum mien_code code = add_keys(a, (const char *)text, " \t\r\n", e);
     explicit_bzero(text, n);
