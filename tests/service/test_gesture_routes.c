@@ -6,22 +6,9 @@
 
 #include <math.h>
 
-#include "service/handlers.h"
 #include "service/openapi.h"
 #include "service/person.h"
 #include "service/service.h"
-
-/* The handlers of other files. */
-static enum mien_code unused(struct mien_err *e) { return MIEN_FAIL(e, MIEN_E_INTERNAL, "not in this test"); }
-enum mien_code mien_do_detect(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_embed(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_compare(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_batch_embed(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_analyze(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_liveness(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_antispoof(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_face_match(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
-enum mien_code mien_do_verify_document(struct mien_call *c, struct mien_err *e) { (void)c; return unused(e); }
 
 static struct test_pack pack;
 static struct mien_service *service;
