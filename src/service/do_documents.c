@@ -8,20 +8,20 @@
 
 /* The portrait with this share of its size around it, on each side. */
 #define PORTRAIT_MARGIN 0.30f
-/* A portrait that is found upright with this score ends the search; below, it is looked for turned and small too. */
-#define SURE_PORTRAIT 0.85f
 enum { PORTRAIT_JPEG_QUALITY = 90 };
 static const char DATA_URL[] = "data:image/jpeg;base64,";
 
 /* ---- the two photos ---- */
 
-/* Portraits are often small on the photo, and the photo turned: the second look costs three more passes and tiles. */
+/* Documents are photographed in any orientation, and a detector finds a face that stands on its head with a high score but with wrong points: all four turns are
+ * always looked at. The second look, for small portraits, costs tiles besides. */
 static enum mien_code look_at_document(struct mien_call *c, struct mien_faces *found, struct mien_photo **photo, struct mien_err *e)
 {
-    static const struct mien_face_settings plain = {.primary_only = true}, thorough = {.primary_only = true, .small_faces = true, .rotations = true};
+    static const struct mien_face_settings turned = {.primary_only = true, .rotations = true};
+    static const struct mien_face_settings thorough = {.primary_only = true, .rotations = true, .small_faces = true};
     const struct mien_blob *image = mien_call_image(c, "idImage");
-    MIEN_TRY(mien_call_analyze(c, image, "idImage", MIEN_WANT_EMBEDDING, &plain, found, photo, e));
-    if (found->count > 0 && found->face[0].score >= SURE_PORTRAIT) return MIEN_OK;
+    MIEN_TRY(mien_call_analyze(c, image, "idImage", MIEN_WANT_EMBEDDING, &turned, found, photo, e));
+    if (found->count > 0) return MIEN_OK;
     return mien_call_analyze(c, image, "idImage", MIEN_WANT_EMBEDDING, &thorough, found, photo, e);
 }
 
