@@ -126,6 +126,7 @@ static void serve_until_told(const struct mien_serve_settings *s, struct mien_se
     mien_service_stopping(service);
     const bool clean = mien_server_stop(server);
     mien_log(clean ? MIEN_LOG_INFO : MIEN_LOG_WARN, "stopped", "clean=%s", clean ? "yes" : "no");
+    if (!clean) _exit(MIEN_EXIT_ERROR); /* a worker still uses the models */
 }
 
 static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settings *s, struct mien_err *e)

@@ -118,12 +118,22 @@ static void cut_late(struct mien_conns *t)
         if (c->deadline_ns == 0 || now < c->deadline_ns) continue;
         if (c->phase == MIEN_PHASE_BODY) {
             if (pthread_mutex_trylock(&c->owner) != 0) continue; /* its thread is at it this moment: next time */
-            if (c->request != NULL) t->late(c->request, c->fd);
+            if (c->request != NULL) t->late(c->request);
             pthread_mutex_unlock(&c->owner);
         }
         shutdown(c->fd, SHUT_RDWR);
         set_phase(t, c, MIEN_PHASE_CUT);
     }
+}
+
+void mien_conns_cut(struct mien_conns *t)
+{
+    pthread_mutex_lock(&t->lock);
+    for (struct mien_conn *c = t->first; c != NULL; c = c->next) {
+        shutdown(c->fd, SHUT_RDWR);
+        set_phase(t, c, MIEN_PHASE_CUT);
+    }
+    pthread_mutex_unlock(&t->lock);
 }
 
 static void *monitor(void *arg)

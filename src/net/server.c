@@ -145,13 +145,26 @@ static void refuse(struct mien_request *q, enum mien_refusal why, const char *de
     q->server->handler.refuse(q->server->handler.context, q, &q->response, why, detail);
 }
 
+/* The same without the library. */
+static void send_past_library(struct mien_request *q, int wait_ms)
+{
+    const struct mien_response *r = &q->response;
+    q->sent_directly = mien_send_directly(q->conn->fd, r, q->id, wait_ms);
+    q->status = r->status;
+    q->sent_bytes = r->fixed != NULL ? r->fixed_size : r->body.len;
+}
+
 /* ---- on the pools ---- */
 
-static void come_back(struct mien_request *q)
+/* Hands the request back to the event thread, with its answer. The library may take the end of what a client sends for the end of the
+ * connection: such a client is answered here, with at most wait_ms for it to take the answer. */
+static void come_back(struct mien_request *q, int wait_ms)
 {
     struct MHD_Connection *connection = q->connection;
     struct mien_server *s = q->server;
-    atomic_store(&q->stage, MIEN_STAGE_READY); /* from here on q is the event thread's */
+    const bool direct = mien_half_closed(q->conn->fd);
+    if (direct) send_past_library(q, wait_ms);
+    atomic_store(&q->stage, direct ? MIEN_STAGE_SENT : MIEN_STAGE_READY); /* from here on q is the event thread's */
     MHD_resume_connection(connection);
     atomic_fetch_sub(&s->away, 1);
 }
@@ -172,7 +185,7 @@ static void drop(struct mien_job *j)
     struct mien_request *q = request_of(j);
     refuse(q, MIEN_REFUSE_OVERLOADED, NULL);
     q->response.close = true;
-    come_back(q);
+    come_back(q, q->server->settings.response_timeout_ms);
 }
 
 static void run(struct mien_job *j, int worker);
@@ -185,7 +198,7 @@ static void run_fetch(struct mien_job *j, int worker)
     q->job.run = run;
     if (mien_pool_submit(q->server->workers, &q->job)) return;
     refuse(q, MIEN_REFUSE_OVERLOADED, NULL);
-    come_back(q);
+    come_back(q, q->server->settings.response_timeout_ms);
 }
 
 static void run(struct mien_job *j, int worker)
@@ -197,7 +210,7 @@ static void run(struct mien_job *j, int worker)
         if (mien_pool_submit(q->server->fetchers, &q->job)) return;
         refuse(q, MIEN_REFUSE_OVERLOADED, NULL);
     }
-    come_back(q);
+    come_back(q, q->server->settings.response_timeout_ms);
 }
 
 /* ---- the library's callbacks ---- */
@@ -295,7 +308,7 @@ static enum MHD_Result whole(struct mien_request *q)
     MHD_suspend_connection(q->connection);
     if (mien_pool_submit(s->workers, &q->job)) return MHD_YES;
     refuse(q, MIEN_REFUSE_OVERLOADED, NULL);
-    come_back(q);
+    come_back(q, 0);
     return MHD_YES;
 }
 
@@ -327,8 +340,8 @@ static enum MHD_Result step(struct mien_request *q, const char *data, size_t *n)
         *n = 0;
         return MHD_YES;
     case MIEN_STAGE_READY: return send_response(q);
-    case MIEN_STAGE_AWAY:
-    case MIEN_STAGE_SENT: break;
+    case MIEN_STAGE_SENT: return MHD_NO; /* past the library: the connection ends */
+    case MIEN_STAGE_AWAY: break;
     }
     return MHD_YES;
 }
@@ -349,19 +362,10 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 }
 
 /* Body too late: the library takes no answer yet, so it goes straight into the socket, which is then shut down. */
-static void late(struct mien_request *q, int fd)
+static void late(struct mien_request *q)
 {
-    char head[1024];
     refuse(q, MIEN_REFUSE_TIMEOUT, NULL);
-    const struct mien_response *r = &q->response;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n",
-                     q->id, r->type != NULL ? r->type : "text/plain", r->body.len);
-    for (int i = 0; i < r->n_headers && n > 0 && (size_t)n < sizeof head; i++)
-        n += snprintf(head + n, sizeof head - (size_t)n, "%s: %s\r\n", r->header[i].name, r->header[i].value);
-    if (n > 0 && (size_t)n < sizeof head) n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");
-    q->status = r->status;
-    if (n > 0 && (size_t)n < sizeof head && send(fd, head, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) == n && r->body.len > 0)
-        (void)!send(fd, r->body.data, r->body.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    send_past_library(q, 0);
 }
 
 static void completed(void *cls, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
@@ -374,7 +378,7 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     pthread_mutex_lock(&q->conn->owner);
     q->conn->request = NULL;
     pthread_mutex_unlock(&q->conn->owner);
-    const bool sent = why == MHD_REQUEST_TERMINATED_COMPLETED_OK || q->status == 408;
+    const bool sent = why == MHD_REQUEST_TERMINATED_COMPLETED_OK || q->sent_directly;
     s->handler.done(s->handler.context, q, sent ? q->status : 0, sent ? q->sent_bytes : 0);
     mien_conns_phase(&s->conns, q->conn, MIEN_PHASE_HEADERS);
     clear_response(&q->response);
@@ -399,6 +403,33 @@ static void connection_event(void *cls, struct MHD_Connection *connection, void 
         mien_conns_close(&s->conns, *context);
         *context = NULL;
     }
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Percent-decodes a path or a query value in place. %00 becomes U+0001, which no route has: it would end the text, and "/livez%00x" would be "/livez". */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
+{
+    size_t to = 0;
+    (void)cls;
+    (void)connection;
+    for (size_t i = 0; s[i] != '\0'; i++) {
+        const int high = s[i] == '%' ? hex_digit(s[i + 1]) : -1, low = high >= 0 ? hex_digit(s[i + 2]) : -1;
+        if (low < 0) {
+            s[to++] = s[i];
+            continue;
+        }
+        const int byte = 16 * high + low;
+        s[to++] = (char)(byte == 0 ? 1 : byte);
+        i += 2;
+    }
+    s[to] = '\0';
+    return to;
 }
 
 /* ---- the server's life ---- */
@@ -452,10 +483,10 @@ static enum mien_code start_library(struct mien_server *s, struct mien_err *e)
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
     /* one thread needs no pool, which must have at least two */
     const enum MHD_OPTION pool = s->settings.event_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END;
-    s->daemon = MHD_start_daemon(flags, 0, admit, s, access_handler, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, completed, s,
-                                 MHD_OPTION_NOTIFY_CONNECTION, connection_event, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
-                                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->settings.max_connections + 16u, MHD_OPTION_CONNECTION_TIMEOUT, 0u, pool,
-                                 (unsigned)s->settings.event_threads, MHD_OPTION_END);
+    s->daemon = MHD_start_daemon(
+        flags, 0, admit, s, access_handler, s, MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+        connection_event, s, MHD_OPTION_UNESCAPE_CALLBACK, unescape, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)s->settings.max_connections + 16u, MHD_OPTION_CONNECTION_TIMEOUT, 0u, pool, (unsigned)s->settings.event_threads, MHD_OPTION_END);
     MIEN_FAIL_IF(s->daemon == NULL, e, MIEN_E_INTERNAL, "the HTTP library does not start");
     return MIEN_OK;
 }
@@ -506,14 +537,14 @@ static bool wait_for_requests(struct mien_server *s, uint64_t until_ns)
     return atomic_load(&s->away) == 0;
 }
 
-static bool wait_for_responses(struct mien_server *s, uint64_t until_ns)
+static void wait_for_responses(struct mien_server *s, uint64_t until_ns)
 {
     for (;;) {
         bool busy = false;
         pthread_mutex_lock(&s->conns.lock);
         for (const struct mien_conn *c = s->conns.first; c != NULL; c = c->next) busy |= c->phase == MIEN_PHASE_RESPONSE || c->phase == MIEN_PHASE_WORK;
         pthread_mutex_unlock(&s->conns.lock);
-        if (!busy || mien_now_ns() >= until_ns) return !busy;
+        if (!busy || mien_now_ns() >= until_ns) return;
         sleep_ms(5);
     }
 }
@@ -526,15 +557,17 @@ bool mien_server_stop(struct mien_server **ps)
     atomic_store(&s->stopping, true);
     const MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     (void)fd; /* ours: s->listen_fd */
-    bool clean = wait_for_requests(s, until);
-    clean = wait_for_responses(s, until) && clean;
-    mien_pool_free(&s->fetchers); /* what still waits is refused; what still runs is waited for: a worker cannot be cut off */
+    *ps = NULL;
+    if (!wait_for_requests(s, until)) {
+        mien_conns_cut(&s->conns); /* a worker cannot be cut off, and what it works on must stay: nothing is freed */
+        return false;
+    }
+    wait_for_responses(s, until);
+    mien_pool_free(&s->fetchers);
     mien_pool_free(&s->workers);
-    wait_for_requests(s, UINT64_MAX);
     MHD_stop_daemon(s->daemon);
     release(s);
-    *ps = NULL;
-    return clean;
+    return true;
 }
 
 struct mien_server_state mien_server_state(struct mien_server *s)

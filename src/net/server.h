@@ -8,7 +8,11 @@
  * Bounds: connections in all and per address, body bytes per request and of all requests together, waiting jobs, header bytes (64 KiB), one deadline
  * for headers (from accept or from the end of the previous response), one for the body and one for the response. Bodies and responses are wiped before
  * they are freed. A client that resets its connection frees its place in the queue at once; one that closed its sending half is served last, and is
- * the first to make room. */
+ * the first to make room.
+ *
+ * What libmicrohttpd 0.9.75 does before our code sees anything: a request line or header that it cannot read is answered by its own short 400 or 431 page, an
+ * HTTP version that it does not know by 505, all without X-Request-Id; a header's value ends at a NUL byte; folded lines are joined. A client that half closes in the
+ * middle of a request is noticed at the deadline only. */
 #ifndef MIEN_NET_SERVER_H
 #define MIEN_NET_SERVER_H
 
@@ -116,8 +120,9 @@ struct mien_server;
 enum mien_code mien_server_start(const struct mien_server_settings *s, const struct mien_http_handler *h, struct mien_server **out,
                                  struct mien_err *e) MIEN_MUST_CHECK;
 int mien_server_port(const struct mien_server *s);
-/* No new connections; requests that still arrive on open ones get 503; what runs ends, at most stop_timeout_ms; then everything closes. Frees the
- * server. True when nothing had to be cut off. Accepts pointer to NULL. */
+/* No new connections; requests that still arrive on open ones get 503; what runs ends, at most stop_timeout_ms; then everything closes. True when
+ * all work has ended: the server is freed. False: a worker still runs, all connections were cut, and nothing is freed, neither here nor by the caller: the
+ * process is to end. Accepts pointer to NULL. */
 bool mien_server_stop(struct mien_server **s);
 
 struct mien_server_state {

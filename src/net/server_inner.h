@@ -44,11 +44,13 @@ struct mien_conns {
     uint64_t refused;
     struct mien_server_settings settings;
     /* Answers for a request whose body is late; called with `owner` held. */
-    void (*late)(struct mien_request *q, int fd);
+    void (*late)(struct mien_request *q);
 };
 
 enum mien_code mien_conns_start(struct mien_conns *t, const struct mien_server_settings *s, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_conns_stop(struct mien_conns *t);
+/* Shuts every socket down. */
+void mien_conns_cut(struct mien_conns *t);
 /* Whether one more connection from this address is taken; counts a refusal. */
 bool mien_conns_admit(struct mien_conns *t, const void *sockaddr);
 /* NULL when out of memory. */
@@ -56,6 +58,11 @@ struct mien_conn *mien_conns_open(struct mien_conns *t, int fd, const void *sock
 void mien_conns_close(struct mien_conns *t, struct mien_conn *c);
 /* Sets the deadline that belongs to the phase. */
 void mien_conns_phase(struct mien_conns *t, struct mien_conn *c, enum mien_phase phase);
+
+/* Sends a whole response past the library and says that the connection ends; false when it could not be sent in time. */
+bool mien_send_directly(int fd, const struct mien_response *r, const char *id, int timeout_ms);
+/* Whether the client has ended what it sends (and all of that was read). */
+bool mien_half_closed(int fd);
 
 enum mien_stage {
     MIEN_STAGE_BODY,    /* the body arrives */
@@ -74,7 +81,7 @@ struct mien_request {
     const char *path;
     char id[MIEN_REQUEST_ID];
     atomic_int stage;
-    bool inline_answer;
+    bool inline_answer, sent_directly;
     void *kept;
     uint64_t started_ns, waited_ns;
     char *body;

@@ -13,8 +13,8 @@ static const char DATA_URL[] = "data:image/jpeg;base64,";
 
 /* ---- the two photos ---- */
 
-/* Documents are photographed in any orientation, and a detector finds a face that stands on its head with a high score but with wrong points: all four turns are
- * always looked at. The second look, for small portraits, costs tiles besides. */
+/* Documents are photographed in any orientation, and a detector finds a face that stands on its head with a high score but with wrong
+ * points: all four turns are always looked at. The second look, for small portraits, costs tiles besides. */
 static enum mien_code look_at_document(struct mien_call *c, struct mien_faces *found, struct mien_photo **photo, struct mien_err *e)
 {
     static const struct mien_face_settings turned = {.primary_only = true, .rotations = true};
