@@ -10,9 +10,9 @@
  * they are freed. A client that resets its connection frees its place in the queue at once; one that closed its sending half is served last, and is
  * the first to make room.
  *
- * What libmicrohttpd 0.9.75 does before our code sees anything: a request line or header that it cannot read is answered by its own short 400 or 431 page, an
- * HTTP version that it does not know by 505, all without X-Request-Id; a header's value ends at a NUL byte; folded lines are joined. A client that half closes in the
- * middle of a request is noticed at the deadline only. */
+ * What libmicrohttpd 0.9.75 does before our code sees anything: a request line or header that it cannot read is answered by its own short 400
+ * or 431 page, an HTTP version that it does not know by 505, all without X-Request-Id; a header's value ends at a NUL byte; folded lines are
+ * joined. A client that half closes in the middle of a request is noticed at the deadline only. */
 #ifndef MIEN_NET_SERVER_H
 #define MIEN_NET_SERVER_H
 
