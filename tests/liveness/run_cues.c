@@ -30,7 +30,10 @@ static enum mien_code describe(struct mien_models *models, struct mien_session *
     MIEN_TRY(mien_cue_measures_take(photo, f, arena, &m, e));
     number(w, "ms", mien_elapsed_ms(start));
     const struct mien_cues c = mien_cues_of(&m, f->score);
-    number(w, "width", (double)(f->box.x1 - f->box.x0));
+    number(w, "x0", (double)f->box.x0);
+    number(w, "y0", (double)f->box.y0);
+    number(w, "x1", (double)f->box.x1);
+    number(w, "y1", (double)f->box.y1);
     number(w, "share", (double)((f->box.x1 - f->box.x0) * (f->box.y1 - f->box.y0)) / mien_photo_width(photo) / mien_photo_height(photo));
     number(w, "score", (double)f->score);
     number(w, "presence", (double)f->mesh_presence);
