@@ -280,15 +280,16 @@ static enum MHD_Result begin(struct mien_request *q, const char *version)
     return MHD_YES;
 }
 
-/* A piece of body. The library takes no answer before the body's end, so what is too much is discarded until then, under the body's deadline. */
+/* A piece of body. The library takes no answer before the body's end: one to a body that is too long goes past it, at once. What still comes is
+ * thrown away under the body's deadline, because closing on a client that sends could cost it the answer. */
 static void take_body(struct mien_request *q, const char *data, size_t n)
 {
     if (atomic_load(&q->stage) == MIEN_STAGE_DISCARD) return;
     const bool fits = n <= q->max_body - q->body_size;
     if (fits && add_body(q, data, n)) return;
     refuse(q, fits ? MIEN_REFUSE_OVERLOADED : MIEN_REFUSE_TOO_LARGE, NULL);
-    q->response.close = true;
     free_body(q);
+    send_past_library(q, 0);
     atomic_store(&q->stage, MIEN_STAGE_DISCARD);
 }
 
@@ -336,7 +337,7 @@ static enum MHD_Result step(struct mien_request *q, const char *data, size_t *n)
         *n = 0;
         return MHD_YES;
     case MIEN_STAGE_DISCARD:
-        if (*n == 0) return send_response(q);
+        if (*n == 0) return MHD_NO;
         *n = 0;
         return MHD_YES;
     case MIEN_STAGE_READY: return send_response(q);
@@ -364,6 +365,7 @@ static enum MHD_Result access_handler(void *cls, struct MHD_Connection *connecti
 /* Body too late: the library takes no answer yet, so it goes straight into the socket, which is then shut down. */
 static void late(struct mien_request *q)
 {
+    if (q->sent_directly) return; /* it has its answer */
     refuse(q, MIEN_REFUSE_TIMEOUT, NULL);
     send_past_library(q, 0);
 }

@@ -66,7 +66,7 @@ bool mien_half_closed(int fd);
 
 enum mien_stage {
     MIEN_STAGE_BODY,    /* the body arrives */
-    MIEN_STAGE_DISCARD, /* the answer is known, the rest of the body is thrown away */
+    MIEN_STAGE_DISCARD, /* answered, the rest of the body is thrown away */
     MIEN_STAGE_AWAY,    /* queued, running or fetching; the connection is suspended */
     MIEN_STAGE_READY,   /* the answer is there */
     MIEN_STAGE_SENT
