@@ -144,9 +144,17 @@ def bodies():
     save('multipart', 'empty', form % b'b' + b'--b--')
 
 
+def headers():
+    save('guard', 'length', b'0Host: localhost\nContent-Length: 5')
+    save('guard', 'both', b'0Host: a\nTransfer-Encoding: chunked\nContent-Length: 5')
+    save('guard', 'twice', b'1X-Request-Id: abc\nContent-Length: 5\nContent-Length: 6')
+    save('guard', 'odd', b'0Host: a\nHost: b\nTransfer-Encoding: gzip, chunked\n\n:\nX\1: y')
+
+
 if __name__ == '__main__':
     jpegs()
     pngs()
     others()
     exifs()
     bodies()
+    headers()
