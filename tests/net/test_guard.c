@@ -113,7 +113,8 @@ static void request_ids(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(plain_requests_pass), cmocka_unit_test(ambiguous_framing_is_refused), cmocka_unit_test(one_host_is_needed),
-                                       cmocka_unit_test(bytes_that_no_header_has), cmocka_unit_test(a_hundred_headers_are_enough), cmocka_unit_test(request_ids)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(plain_requests_pass),          cmocka_unit_test(ambiguous_framing_is_refused),
+                                       cmocka_unit_test(one_host_is_needed),           cmocka_unit_test(bytes_that_no_header_has),
+                                       cmocka_unit_test(a_hundred_headers_are_enough), cmocka_unit_test(request_ids)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
