@@ -69,7 +69,7 @@ static const struct row TABLE[] = {
      "Host names that are answered, besides loopback's, while no key is configured."},
     {"RATE_LIMIT", NULL, REAL, "0", "requests a second", 0, 1e6, NULL, SERVICE(rate_limit), "For each key, or address without one; 0 = no limit."},
     {"RATE_BURST", NULL, WHOLE, "20", "requests", 1, 1000000, NULL, SERVICE(rate_burst), "Requests that may come at once before RATE_LIMIT holds them back."},
-    {"WEB_DIR", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(web_dir), "Folder of the web pages. Default: `web` beside the program."},
+    {"WEB_DIR", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(web_dir), "Folder of the web pages. Default: build/web of the checkout that the program stands in."},
     {"USE_GPU", NULL, SWITCH, "false", NULL, 0, 0, NULL, OWN(use_gpu), "Only false: mien runs on the processor."},
     {"REDIS_URL", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(redis_url), "Must be empty: this version keeps nothing, so nothing can be kept in Redis."},
     {"LOG_LEVEL", "MIEN_LOG", CHOICE, "info", NULL, 0, 0, "debug|info|warn|error|off", OWN(log_level), "What is logged to standard error."},
@@ -390,14 +390,15 @@ static void range_cell(const struct row *r, struct mien_buf *out)
 void mien_config_markdown(struct mien_buf *out)
 {
     mien_buf_adds(
-        out, "# Configuration\n\nWritten by `mien config --markdown` from the table in `src/app/config.c`.\n\n"
-             "A value comes from a flag of `mien serve` (`--port`, `--max-image-bytes`: the name in small letters with dashes), else from the environment, "
-             "else from "
-             "the file that `--config` or `MIEN_CONFIG` names (lines `NAME=VALUE`, `#` for comments; mode 0600 when it holds keys), else it is the default. "
-             "`mien config` prints what is in force and where it came from. A value out of range, and in the file an unknown name or one that comes twice, stops "
-             "the start. An empty variable in the environment counts as not given; of two names for one value the first below wins there. The models are "
-             "found by `--models` or `MIEN_MODELS`.\n\n"
-             "| name | type | default | range | what it does |\n|---|---|---|---|---|\n");
+        out,
+        "# Configuration\n\nWritten by `mien config --markdown` from the table in `src/app/config.c`.\n\n"
+        "A value comes from a flag of `mien serve` (`--port`, `--max-image-bytes`: the name in small letters with dashes), else from the environment, "
+        "else from "
+        "the file that `--config` or `MIEN_CONFIG` names (lines `NAME=VALUE`, `#` for comments; mode 0600 when it holds keys), else it is the default. "
+        "`mien config` prints what is in force and where it came from. A value out of range, and in the file an unknown name or one that comes twice, stops "
+        "the start. An empty variable in the environment counts as not given; of two names for one value the first below wins there. The models are "
+        "found by `--models` or `MIEN_MODELS`.\n\n"
+        "| name | type | default | range | what it does |\n|---|---|---|---|---|\n");
     for (int i = 0; i < ROWS; i++) {
         const struct row *r = &TABLE[i];
         mien_buf_addf(out, "| `%s`%s%s%s | %s | %s%s%s | ", r->name, r->also != NULL ? ", `" : "", r->also != NULL ? r->also : "", r->also != NULL ? "`" : "",

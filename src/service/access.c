@@ -264,8 +264,9 @@ enum mien_problem mien_access_scope(const struct mien_access *a, const struct mi
     if (scope == MIEN_SCOPE_NONE || a->n_keys == 0) return MIEN_PROBLEM_NONE;
     *why = NULL;
     if (c->key_name == NULL) return MIEN_PROBLEM_UNAUTHORIZED;
+    if ((c->scopes & (unsigned)scope) != 0) return MIEN_PROBLEM_NONE;
     *why = "The API key lacks the scope of this route.";
-    return (c->scopes & (unsigned)scope) != 0 ? MIEN_PROBLEM_NONE : MIEN_PROBLEM_FORBIDDEN;
+    return MIEN_PROBLEM_FORBIDDEN;
 }
 
 /* ---- headers ---- */
