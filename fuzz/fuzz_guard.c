@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const bool old = (data[0] & 1) != 0;
     const struct mien_framing f = mien_guard_check(h, lines, old);
     const int lengths = count(h, lines, "Content-Length"), codings = count(h, lines, "Transfer-Encoding"), hosts = count(h, lines, "Host");
-    if (f.wrong == NULL && (lengths + codings > 1 || hosts > 1 || (hosts == 0 && !old) || f.chunked != (codings == 1) || f.has_length != (lengths == 1))) abort();
+    if (f.wrong == NULL && (lengths + codings > 1 || hosts > 1 || (hosts == 0 && !old) || f.chunked != (codings == 1) || f.has_length != (lengths == 1)))
+        abort();
     if (lines > 0) mien_guard_request_id(h[0].value, h[0].value_size);
     return 0;
 }
