@@ -19,7 +19,7 @@ static int count(const struct mien_header *h, int n, const char *name)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    struct mien_header h[MAX];
+    static struct mien_header h[MAX];
     int lines = 0;
     if (n == 0) return 0;
     const char *at = (const char *)data + 1, *end = (const char *)data + n;
