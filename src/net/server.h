@@ -12,7 +12,7 @@
  *
  * What libmicrohttpd 0.9.75 does before our code sees anything: a request line or header that it cannot read is answered by its own short 400
  * or 431 page, an HTTP version that it does not know by 505, all without X-Request-Id; a header's value ends at a NUL byte; folded lines are
- * joined. A client that half closes in the middle of a request is noticed at the deadline only. */
+ * joined. */
 #ifndef MIEN_NET_SERVER_H
 #define MIEN_NET_SERVER_H
 

@@ -28,6 +28,7 @@ struct mien_conn {
     enum mien_phase phase;
     uint64_t deadline_ns; /* 0 = none */
     bool counted;         /* by address: not a trusted proxy */
+    bool ended;           /* half closed at the monitor's last look */
     char peer[MIEN_PEER];
     /* The request whose body arrives, and the lock that whoever looks into it holds: the event thread in its callbacks, the monitor to answer for it. */
     pthread_mutex_t owner;
