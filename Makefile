@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 BUILD ?= build
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 OPT ?= -O2 -g
-ROOMS := base codec crypto image onnx engine face liveness net service app
+ROOMS := base codec crypto image onnx engine face liveness gallery store net service app
 
 # Include arrows and link order, outermost first (docs/architecture.md). tools/lint/arrows.py checks the includes.
 NEEDS_base :=
@@ -19,9 +19,11 @@ NEEDS_onnx := base
 NEEDS_engine := onnx base
 NEEDS_face := engine onnx image codec base
 NEEDS_liveness := face engine onnx image codec base
+NEEDS_gallery := crypto codec base
+NEEDS_store := gallery crypto codec base
 NEEDS_net := codec base
-NEEDS_service := net liveness face engine onnx image crypto codec base
-NEEDS_app := service net liveness face engine onnx image crypto codec base
+NEEDS_service := net store gallery liveness face engine onnx image crypto codec base
+NEEDS_app := service net store gallery liveness face engine onnx image crypto codec base
 
 LIBS_base := -lm -lpthread
 LIBS_codec := -ljansson
@@ -31,6 +33,8 @@ LIBS_onnx := -lm
 LIBS_engine := -ldnnl -lgomp
 LIBS_face := -lm
 LIBS_liveness := -lm
+LIBS_gallery := -lm -lpthread
+LIBS_store := -lsqlite3 -lhiredis -lpthread
 LIBS_net := -lmicrohttpd -lcurl -lpthread
 LIBS_service := -lm -lpthread
 LIBS_app := -lpthread
@@ -52,6 +56,7 @@ endif
 ISA_avx2 := -fno-stack-protector -mavx2 -mfma -mf16c
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 ISA_avx512bf16 := $(ISA_avx512) -mavx512bf16
+ISA_avx512vnni := $(ISA_avx512) -mavx512vnni
 isa = $(ISA_$(lastword $(subst _, ,$(basename $(notdir $(1))))))
 
 src_of = $(sort $(wildcard src/$(1)/*.c))

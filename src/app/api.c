@@ -89,7 +89,15 @@ static enum mien_status status_of(enum mien_code code)
     case MIEN_E_URL_FETCH:
     case MIEN_E_ADDRESS:
     case MIEN_E_CONFIG:
-    case MIEN_E_REQUEST: break;
+    case MIEN_E_REQUEST:
+    case MIEN_E_KEY: /* nor keeps anybody */
+    case MIEN_E_SEAL:
+    case MIEN_E_NOT_ENROLLED:
+    case MIEN_E_MODEL_MISMATCH:
+    case MIEN_E_RECORD:
+    case MIEN_E_STORE:
+    case MIEN_E_STORE_LOCKED:
+    case MIEN_E_STORE_VERSION: break;
     }
     return MIEN_STATUS_INTERNAL;
 }

@@ -46,6 +46,14 @@ const char *mien_code_name(enum mien_code code)
     case MIEN_E_ADDRESS: return "address";
     case MIEN_E_CONFIG: return "invalid_configuration";
     case MIEN_E_REQUEST: return "validation_error";
+    case MIEN_E_KEY: return "key";
+    case MIEN_E_SEAL: return "seal";
+    case MIEN_E_NOT_ENROLLED: return "not_enrolled";
+    case MIEN_E_MODEL_MISMATCH: return "model_mismatch";
+    case MIEN_E_RECORD: return "invalid_record";
+    case MIEN_E_STORE: return "store_unavailable";
+    case MIEN_E_STORE_LOCKED: return "store_locked";
+    case MIEN_E_STORE_VERSION: return "store_version";
     }
     return "unknown";
 }

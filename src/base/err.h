@@ -41,7 +41,18 @@ enum mien_code {
     MIEN_E_ADDRESS = 602,       /* the server cannot listen on the address: taken, not ours, not permitted */
     /* service 700..799 */
     MIEN_E_CONFIG = 700,        /* a configuration value is unknown or out of range; msg names it */
-    MIEN_E_REQUEST = 701        /* a request's member is missing, of the wrong type or out of range */
+    MIEN_E_REQUEST = 701,       /* a request's member is missing, of the wrong type or out of range */
+    /* crypto 800..899 */
+    MIEN_E_KEY = 800,           /* a key is missing, malformed, readable by others, or not the one that something was sealed under */
+    MIEN_E_SEAL = 801,          /* a sealed record is not what was sealed: changed, moved, or cut */
+    /* gallery 900..999 */
+    MIEN_E_NOT_ENROLLED = 900,  /* no such user */
+    MIEN_E_MODEL_MISMATCH = 901, /* the user's templates were made by another model */
+    MIEN_E_RECORD = 902,        /* an embedding, template or facebank row is malformed */
+    /* store 1000..1099 */
+    MIEN_E_STORE = 1000,        /* the store cannot do it now: disk full, file locked, connection lost; nothing was done */
+    MIEN_E_STORE_LOCKED = 1001, /* another process has the store */
+    MIEN_E_STORE_VERSION = 1002 /* made by a newer version of mien */
 };
 
 struct mien_err {

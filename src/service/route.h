@@ -33,6 +33,7 @@ struct mien_member {
     double otherwise;      /* default of numbers and booleans that are not required */
     enum mien_from from;
     const char *choices;   /* "left|right" */
+    bool in_path;          /* its text is what stands in the path where the route's path has {name} */
     const struct mien_member *sub; /* ended by a row without name */
     const char *help;
 };
@@ -65,7 +66,7 @@ enum mien_takes {
 
 struct mien_route {
     enum mien_method method;
-    const char *path;
+    const char *path;         /* "/enroll/{user_id}": one path segment, percent-decoded, becomes the member of that name */
     enum mien_scope scope;    /* NONE: no key needed */
     unsigned takes;           /* MIEN_TAKES_* */
     bool at_once;             /* answered on the event thread: reads no image, runs no network */
@@ -75,6 +76,8 @@ struct mien_route {
     /* Writes the answer's JSON through call->json or answers in another way (call.h). A failure becomes a problem (problem.h). */
     enum mien_code (*answer)(struct mien_call *call, struct mien_err *e);
     const char *summary, *tag;
+    const char *when;         /* Several rows may have one method and path: the first (NULL) is taken unless a body or query has the member that another row
+                               * names here. All rows of a path have the same scope and at_once; `takes` is that of the first. */
 };
 
 /* All rows, in the order of the documentation. */

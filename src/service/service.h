@@ -3,8 +3,11 @@
 #define MIEN_SERVICE_SERVICE_H
 
 #include "face/models.h"
+#include "gallery/gallery.h"
+#include "liveness/fusion.h"
 #include "net/fetch.h"
 #include "net/server.h"
+#include "store/redis.h"
 
 struct mien_service_settings {
     int workers;                  /* sessions to make; the server's */
@@ -19,6 +22,13 @@ struct mien_service_settings {
     float match_threshold;        /* cosine; NAN (default) = the model's own */
     float min_score;              /* detection; 0 = the detector's own */
     int detection_size;           /* longer side that photos are searched at first, a multiple of 32; 0 = the detector's own */
+    /* gallery; borrowed, both outlive the service */
+    struct mien_gallery *gallery; /* NULL: its routes answer 503 */
+    struct mien_redis *redis;     /* NULL: frames of a session and rate limits are kept in memory */
+    float quality_threshold;      /* least quality of a face that is enrolled from one photo; default 0.3 */
+    struct mien_fusion_settings fusion;
+    const char *facebank;         /* path of the CSV file of /main and /identity; NULL = none */
+    const char *spoof_log;        /* path of the CSV file that spoofs are appended to; NULL = none */
     /* access */
     const char *api_keys;         /* entries [NAME:]KEY[=SCOPE,SCOPE...] separated by blanks or ';'; docs/server.md */
     const char *api_keys_file;    /* one entry a line, # comments; NULL = none */

@@ -619,6 +619,8 @@ static void problems_are_one_table(void **state)
         {MIEN_E_IMAGE_LIMIT, 413, "too_large"}, {MIEN_E_NO_FACE, 400, "no_face"}, {MIEN_E_MODEL_MISSING, 503, "model_unavailable"},
         {MIEN_E_URL_REFUSED, 422, "validation_error"}, {MIEN_E_URL_FETCH, 400, "invalid_image"}, {MIEN_E_REQUEST, 422, "validation_error"},
         {MIEN_E_NOMEM, 503, "overloaded"}, {MIEN_E_INTERNAL, 500, "internal_error"}, {MIEN_E_ENGINE_SHAPE, 500, "internal_error"},
+        {MIEN_E_NOT_ENROLLED, 404, "not_enrolled"}, {MIEN_E_MODEL_MISMATCH, 409, "model_mismatch"}, {MIEN_E_SEAL, 500, "template_unreadable"},
+        {MIEN_E_KEY, 500, "template_unreadable"}, {MIEN_E_STORE, 503, "store_unavailable"}, {MIEN_E_RECORD, 422, "validation_error"},
         {MIEN_E_MANIFEST, 500, "internal_error"}, {MIEN_E_IO, 500, "internal_error"}};
     for (size_t i = 0; i < sizeof CODES / sizeof *CODES; i++) {
         const struct mien_problem_row *row = mien_problem_row(mien_problem_of(CODES[i].code));

@@ -6,13 +6,14 @@ from tree import code, data, files, sources
 THIRD_PARTY = {
     'image': ('jpeglib.h', 'jerror.h', 'turbojpeg.h', 'png.h', 'zlib.h', 'webp/decode.h', 'webp/encode.h', 'webp/demux.h', 'gif_lib.h'),
     'codec': ('jansson.h',),
-    'crypto': ('openssl/evp.h', 'openssl/crypto.h', 'openssl/rand.h'),
+    'crypto': ('openssl/evp.h', 'openssl/core_names.h', 'openssl/crypto.h', 'openssl/kdf.h', 'openssl/params.h', 'openssl/rand.h'),
+    'store': ('sqlite3.h', 'hiredis/hiredis.h'),
     'net': ('microhttpd.h', 'curl/curl.h'),
     'engine': ('dnnl.h', 'oneapi/dnnl/dnnl.h'),
 }
 SYSTEM = set('''assert.h ctype.h errno.h fcntl.h float.h getopt.h inttypes.h limits.h locale.h math.h pthread.h sched.h setjmp.h signal.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h strings.h time.h unistd.h dirent.h
-sys/mman.h sys/stat.h sys/types.h sys/resource.h sys/wait.h sys/time.h sys/random.h sys/ioctl.h sys/socket.h netinet/in.h netinet/tcp.h arpa/inet.h netdb.h poll.h sys/un.h sys/epoll.h sys/eventfd.h sys/signalfd.h sys/prctl.h
+sys/mman.h sys/stat.h sys/types.h sys/resource.h sys/wait.h sys/time.h sys/random.h sys/ioctl.h sys/socket.h netinet/in.h netinet/tcp.h arpa/inet.h netdb.h poll.h sys/un.h sys/epoll.h sys/eventfd.h sys/signalfd.h sys/prctl.h sys/file.h
 cpuid.h immintrin.h'''.split())
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 
