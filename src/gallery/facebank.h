@@ -7,8 +7,8 @@
 
 struct mien_facebank { int rows, dim; float *row; /* rows x dim, unit length; owned */ };
 
-/* At most 100,000 rows and 1 GiB. Blank lines are skipped. MIEN_E_RECORD names the line and what is wrong with it (not a number, not finite, another length than
- * `dim`). A file without rows is MIEN_E_RECORD. */
+/* At most 100,000 rows and 1 GiB. Blank lines are skipped. MIEN_E_RECORD names the line and what is wrong with it (not a number, not finite, another length
+ * than `dim`). A file without rows is MIEN_E_RECORD. */
 enum mien_code mien_facebank_read(const char *path, int dim, struct mien_facebank *out, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_facebank_parse(const char *text, size_t n, int dim, struct mien_facebank *out, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_facebank_free(struct mien_facebank *f); /* wipes */

@@ -1,7 +1,7 @@
 /* The gallery: enrolled people, sealed in a store (gallery/store.h) and searchable in memory (gallery/index.h).
  *
- * A write goes to the store first and, when that has it, into the index by reading the user back; so the index never says what the store has not, and changes by
- * other processes take the same way. Templates of another model than the gallery's stay in the store but are not searched. Thread-safe. */
+ * A write goes to the store first and, when that has it, into the index by reading the user back; so the index never says what the store has not, and
+ * changes by other processes take the same way. Templates of another model than the gallery's stay in the store but are not searched. Thread-safe. */
 #ifndef MIEN_GALLERY_GALLERY_H
 #define MIEN_GALLERY_GALLERY_H
 
@@ -18,8 +18,8 @@ struct mien_gallery_settings {
     int threads;                  /* that open templates while loading; 0 = processors */
 };
 
-/* Loads every template; progress goes to the log. Records that cannot be opened are counted, logged by record id and left out; MIEN_E_KEY when there are records
- * and not one is sealed under a key of the ring (a wrong key). */
+/* Loads every template; progress goes to the log. Records that cannot be opened are counted, logged by record id and left out; MIEN_E_KEY when there are
+ * records and not one is sealed under a key of the ring (a wrong key). */
 enum mien_code mien_gallery_open(const struct mien_gallery_settings *s, struct mien_gallery **out, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_gallery_close(struct mien_gallery **g);
 
@@ -53,8 +53,8 @@ enum mien_code mien_gallery_each(struct mien_gallery *g, mien_on_template *call,
 /* As the store's list. */
 enum mien_code mien_gallery_list(struct mien_gallery *g, const char *after, int limit, mien_on_user *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
 
-/* Seals every record under the keyring's current key; with a key file a new key is made first and the old ones are forgotten once nothing needs them. Enrolments
- * and deletions go on meanwhile. *done counts the records. When it fails, both keys still open and it can be repeated. */
+/* Seals every record under the keyring's current key; with a key file a new key is made first and the old ones are forgotten once nothing needs them.
+ * Enrolments and deletions go on meanwhile. *done counts the records. When it fails, both keys still open and it can be repeated. */
 enum mien_code mien_gallery_rotate(struct mien_gallery *g, uint64_t *done, struct mien_err *e) MIEN_MUST_CHECK;
 
 struct mien_gallery_state {

@@ -4,8 +4,8 @@
  * in float32 from the halves of those whose approximate score could, by the bound of Cauchy and Schwarz over both rounding errors, belong into the answer. So
  * the answer is always that of an exhaustive float32 search over the halves; tests/gallery/test_index.c compares. 1,000,000 templates of 512 are 1.55 GB.
  *
- * Thread-safe. A change is seen by every search that begins after it returned; a search that runs meanwhile sees each user as before or after. Kernels are chosen
- * by mien_cpu_flags: AVX-512 VNNI, AVX2, scalar. */
+ * Thread-safe. A change is seen by every search that begins after it returned; a search that runs meanwhile sees each user as before or after. Kernels are
+ * chosen by mien_cpu_flags: AVX-512 VNNI, AVX2, scalar. */
 #ifndef MIEN_GALLERY_INDEX_H
 #define MIEN_GALLERY_INDEX_H
 
@@ -21,7 +21,8 @@ enum mien_code mien_index_create(int dim, struct mien_index **out, struct mien_e
 void mien_index_free(struct mien_index **x); /* wipes */
 
 /* A user's templates from now on: n x dim halves (unit vectors, gallery/template.h). n == 0 removes the user. MIEN_E_NOMEM: nothing has changed. */
-enum mien_code mien_index_set(struct mien_index *x, const char *user_id, const char *name, const uint16_t *templates, int n, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_index_set(struct mien_index *x, const char *user_id, const char *name, const uint16_t *templates, int n, struct mien_err *e)
+                              MIEN_MUST_CHECK;
 
 struct mien_index_state { uint64_t users, templates; size_t bytes; /* memory held */ };
 struct mien_index_state mien_index_state(struct mien_index *x);

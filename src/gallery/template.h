@@ -19,7 +19,8 @@ struct mien_template {
 enum mien_code mien_template_make(const float *rgb, int dim, const float *depth, int depth_dim, struct mien_template *out, struct mien_err *e) MIEN_MUST_CHECK;
 
 /* Seals *t as record->user_id's and record->model's under record->id. Fills record->sealed, which must point to room for MIEN_SEALED_BYTES, and sealed_n. */
-enum mien_code mien_template_seal(struct mien_keyring *k, const struct mien_template *t, struct mien_record *record, uint8_t *room, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_template_seal(struct mien_keyring *k, const struct mien_template *t, struct mien_record *record, uint8_t *room, struct mien_err *e)
+                                  MIEN_MUST_CHECK;
 /* MIEN_E_KEY, MIEN_E_SEAL as mien_unseal; MIEN_E_RECORD when what was sealed is no template of a known version. */
 enum mien_code mien_template_open(struct mien_keyring *k, const struct mien_record *record, struct mien_template *out, struct mien_err *e) MIEN_MUST_CHECK;
 

@@ -59,7 +59,8 @@ enum mien_decision { MIEN_REJECT, MIEN_RE_VERIFY, MIEN_ACCEPT };
 const char *mien_decision_name(enum mien_decision d); /* "reject", "re_verify", "accept" */
 
 /* Weighted mean over the present parts. `rgb` and `depth` are confidences. */
-float mien_fuse(const struct mien_fusion_settings *s, struct mien_modality rgb, struct mien_modality depth, struct mien_modality liveness, struct mien_modality motion);
+float mien_fuse(const struct mien_fusion_settings *s, struct mien_modality rgb, struct mien_modality depth, struct mien_modality liveness,
+                struct mien_modality motion);
 enum mien_decision mien_decide(const struct mien_fusion_settings *s, float fused);
 
 #endif

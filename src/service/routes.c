@@ -315,11 +315,11 @@ static const struct mien_field f_multi[] = {
 
 #define STATUS(p, f, t, fn, s)                                                                                                                                 \
     {                                                                                                                                                          \
-        MIEN_GET, p, MIEN_SCOPE_NONE, MIEN_TAKES_NOTHING, true, NULL, f, t, fn, s, "status"                                                                    \
+        MIEN_GET, p, MIEN_SCOPE_NONE, MIEN_TAKES_NOTHING, true, NULL, f, t, fn, s, "status", NULL \
     }
 #define POST(p, takes, m, f, fn, s, tag)                                                                                                                       \
     {                                                                                                                                                          \
-        MIEN_POST, p, MIEN_SCOPE_ANALYZE, takes, false, m, f, NULL, fn, s, tag                                                                                 \
+        MIEN_POST, p, MIEN_SCOPE_ANALYZE, takes, false, m, f, NULL, fn, s, tag, NULL \
     }
 
 const struct mien_route mien_routes[] = {
@@ -328,7 +328,7 @@ const struct mien_route mien_routes[] = {
     STATUS("/livez", f_live, NULL, mien_do_livez, "The process answers"),
     STATUS("/readyz", f_live, NULL, mien_do_readyz, "Requests will be served; 503 while starting or stopping"),
     {MIEN_GET, "/metrics", MIEN_SCOPE_ADMIN, MIEN_TAKES_NOTHING, true, NULL, NULL, "text/plain; version=0.0.4; charset=utf-8", mien_do_metrics,
-     "Prometheus metrics", "status"},
+     "Prometheus metrics", "status", NULL},
     STATUS("/openapi.json", NULL, "application/json", mien_do_openapi, "This document"),
     STATUS("/docs", NULL, "text/html; charset=utf-8", mien_do_docs, "This documentation, to try out"),
     POST("/detect", MIEN_TAKES_IMAGE_FORMS, m_image, f_detect, mien_do_detect, "Faces in a photo", "faces"),

@@ -101,13 +101,13 @@ static enum mien_code ask_for_the_recogniser(struct mien_call *c, struct mien_er
 
 static const struct mien_field f_none[] = {END};
 const struct mien_route mien_routes[] = {
-    {MIEN_POST, "/all", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_all, NULL, NULL, echo_all, "", ""},
-    {MIEN_POST, "/one", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, NULL, NULL, echo_one, "", ""},
-    {MIEN_POST, "/query", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS | MIEN_TAKES_QUERY, false, m_one, NULL, NULL, echo_one, "", ""},
-    {MIEN_POST, "/fails", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, fail_halfway, "", ""},
-    {MIEN_POST, "/inside", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, fail_inside, "", ""},
-    {MIEN_POST, "/look", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, f_none, NULL, look, "", ""},
-    {MIEN_POST, "/recogniser", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, ask_for_the_recogniser, "", ""},
+    {MIEN_POST, "/all", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_all, NULL, NULL, echo_all, "", "", NULL},
+    {MIEN_POST, "/one", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, NULL, NULL, echo_one, "", "", NULL},
+    {MIEN_POST, "/query", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS | MIEN_TAKES_QUERY, false, m_one, NULL, NULL, echo_one, "", "", NULL},
+    {MIEN_POST, "/fails", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, fail_halfway, "", "", NULL},
+    {MIEN_POST, "/inside", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, fail_inside, "", "", NULL},
+    {MIEN_POST, "/look", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, f_none, NULL, look, "", "", NULL},
+    {MIEN_POST, "/recogniser", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON, false, NULL, f_none, NULL, ask_for_the_recogniser, "", "", NULL},
 };
 const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);
 

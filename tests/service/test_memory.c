@@ -60,7 +60,7 @@ static enum mien_code answer_at_length(struct mien_call *c, struct mien_err *e)
 }
 
 const struct mien_route mien_routes[] = {
-    {MIEN_POST, "/all", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_all, NULL, NULL, answer_at_length, "", ""}};
+    {MIEN_POST, "/all", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_all, NULL, NULL, answer_at_length, "", "", NULL}};
 const int mien_route_count = 1;
 
 static struct mien_models *models;

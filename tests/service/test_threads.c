@@ -23,9 +23,9 @@ static enum mien_code echo(struct mien_call *c, struct mien_err *e)
 }
 
 const struct mien_route mien_routes[] = {
-    {MIEN_POST, "/free", MIEN_SCOPE_NONE, MIEN_TAKES_IMAGE_FORMS, false, m_one, NULL, NULL, echo, "", ""},
-    {MIEN_POST, "/limited", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, NULL, NULL, echo, "", ""},
-    {MIEN_GET, "/metrics", MIEN_SCOPE_NONE, MIEN_TAKES_NOTHING, true, NULL, NULL, "text/plain", mien_do_metrics, "", ""}};
+    {MIEN_POST, "/free", MIEN_SCOPE_NONE, MIEN_TAKES_IMAGE_FORMS, false, m_one, NULL, NULL, echo, "", "", NULL},
+    {MIEN_POST, "/limited", MIEN_SCOPE_ANALYZE, MIEN_TAKES_IMAGE_FORMS, false, m_one, NULL, NULL, echo, "", "", NULL},
+    {MIEN_GET, "/metrics", MIEN_SCOPE_NONE, MIEN_TAKES_NOTHING, true, NULL, NULL, "text/plain", mien_do_metrics, "", "", NULL}};
 const int mien_route_count = 3;
 
 static struct mien_service *service;
