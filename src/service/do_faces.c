@@ -57,11 +57,13 @@ enum mien_code mien_do_detect(struct mien_call *c, struct mien_err *e)
 
 /* ---- /embed, /compare, /batch/embed ---- */
 
-/* The best face with embedding and quality; MIEN_E_NO_FACE when there is none. */
-static enum mien_code embed(struct mien_call *c, const struct mien_blob *image, const char *which, struct mien_faces *found, const struct mien_face **best,
-                            struct mien_err *e)
+enum { EMBEDDED = MIEN_WANT_EMBEDDING | MIEN_WANT_QUALITY };
+
+/* The best face with what is wanted; MIEN_E_NO_FACE when there is none. */
+static enum mien_code embed(struct mien_call *c, const struct mien_blob *image, const char *which, unsigned wants, struct mien_faces *found,
+                            const struct mien_face **best, struct mien_err *e)
 {
-    MIEN_TRY(mien_call_analyze(c, image, which, MIEN_WANT_EMBEDDING | MIEN_WANT_QUALITY, &BEST, found, NULL, e));
+    MIEN_TRY(mien_call_analyze(c, image, which, wants, &BEST, found, NULL, e));
     MIEN_FAIL_IF(found->best < 0, e, MIEN_E_NO_FACE, "No face detected in %s", which);
     *best = &found->face[found->best];
     return MIEN_OK;
@@ -72,7 +74,12 @@ static void put_embedded(struct mien_call *c, const struct mien_faces *found, co
     mien_put_embedding(c, "embedding", face->embedding, face->embedding_dim);
     mien_put_fixed(c, "score", (double)face->score, 4);
     mien_put_integer(c, "faces_detected", found->count);
-    mien_put_quality(c, "quality", &face->quality, face);
+    if ((face->have & MIEN_WANT_QUALITY) != 0) {
+        mien_put_quality(c, "quality", &face->quality, face);
+    } else {
+        mien_jw_key(c->json, "quality");
+        mien_jw_null(c->json);
+    }
 }
 
 enum mien_code mien_do_embed(struct mien_call *c, struct mien_err *e)
@@ -82,7 +89,8 @@ enum mien_code mien_do_embed(struct mien_call *c, struct mien_err *e)
     struct mien_faces found;
     float threshold;
     MIEN_TRY(mien_call_embedder(c, &model, &threshold, e));
-    MIEN_TRY(embed(c, mien_call_image(c, "image"), "image", &found, &face, e));
+    const unsigned wants = mien_call_flag(c, "quality") ? EMBEDDED : MIEN_WANT_EMBEDDING;
+    MIEN_TRY(embed(c, mien_call_image(c, "image"), "image", wants, &found, &face, e));
     put_embedded(c, &found, face);
     mien_put_text(c, "model", model->id);
     mien_put_integer(c, "processing_time_ms", mien_call_ms(c));
@@ -96,8 +104,8 @@ enum mien_code mien_do_compare(struct mien_call *c, struct mien_err *e)
     struct mien_faces found[2];
     float unused;
     MIEN_TRY(mien_call_embedder(c, &model, &unused, e));
-    MIEN_TRY(embed(c, mien_call_image(c, "image_1"), "image_1", &found[0], &face[0], e));
-    MIEN_TRY(embed(c, mien_call_image(c, "image_2"), "image_2", &found[1], &face[1], e));
+    MIEN_TRY(embed(c, mien_call_image(c, "image_1"), "image_1", EMBEDDED, &found[0], &face[0], e));
+    MIEN_TRY(embed(c, mien_call_image(c, "image_2"), "image_2", EMBEDDED, &found[1], &face[1], e));
     const float similarity = mien_similarity_cosine(face[0]->embedding, face[1]->embedding, face[0]->embedding_dim);
     const double threshold = mien_call_number(c, "threshold");
     mien_put_fixed(c, "similarity", (double)similarity, 4);
@@ -115,7 +123,7 @@ static enum mien_code batch_one(struct mien_call *c, const struct mien_blob *ima
 {
     const struct mien_face *face = NULL;
     struct mien_faces found;
-    enum mien_code code = image->failed != MIEN_OK ? image->failed : embed(c, image, "image", &found, &face, e);
+    enum mien_code code = image->failed != MIEN_OK ? image->failed : embed(c, image, "image", EMBEDDED, &found, &face, e);
     const char *why = code == MIEN_E_NO_FACE ? "No face detected" : image->failed != MIEN_OK ? image->why : mien_problem_about_image(code);
     if (code != MIEN_OK && why == NULL) return code; /* not about this image */
     mien_jw_object(c->json);

@@ -45,6 +45,10 @@
     }
 
 static const struct mien_member m_image[] = {IMAGE, END};
+static const struct mien_member m_embed[] = {
+    IMAGE,
+    SWITCH("quality", 1, "Measure the quality too. Without it the answer is quicker, and the best of several faces is the largest by score x size."),
+    END};
 static const struct mien_member m_compare[] = {
     {.name = "image_1", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url_1|image1", .help = "The first photo."},
     {.name = "image_2", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url_2|image2", .help = "The second photo."},
@@ -181,7 +185,7 @@ static const struct mien_field f_embed[] = {{.name = "embedding", .kind = MIEN_O
                                             TEXT("model", "Embeddings of different models must not be compared."),
                                             NUMBER("score", "Detection score of the face."),
                                             INTEGER("faces_detected", ""),
-                                            OBJECT("quality", f_quality, ""),
+                                            {.name = "quality", .kind = MIEN_OUT_OBJECT, .sub = f_quality, .nullable = true, .help = "Null: not wanted."},
                                             TOOK,
                                             END};
 static const struct mien_field f_compare[] = {NUMBER("similarity", "Cosine, 4 decimals."),
@@ -332,7 +336,7 @@ const struct mien_route mien_routes[] = {
     STATUS("/openapi.json", NULL, "application/json", mien_do_openapi, "This document"),
     STATUS("/docs", NULL, "text/html; charset=utf-8", mien_do_docs, "This documentation, to try out"),
     POST("/detect", MIEN_TAKES_IMAGE_FORMS, m_image, f_detect, mien_do_detect, "Faces in a photo", "faces"),
-    POST("/embed", MIEN_TAKES_IMAGE_FORMS, m_image, f_embed, mien_do_embed, "Embedding and quality of the best face", "faces"),
+    POST("/embed", MIEN_TAKES_IMAGE_FORMS, m_embed, f_embed, mien_do_embed, "Embedding and quality of the best face", "faces"),
     POST("/compare", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_compare, f_compare, mien_do_compare, "Whether two photos show the same person", "faces"),
     POST("/batch/embed", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_batch, f_batch, mien_do_batch_embed, "Embeddings of several photos", "faces"),
     POST("/analyze", MIEN_TAKES_IMAGE_FORMS | MIEN_TAKES_QUERY, m_image, f_analyze, mien_do_analyze, "Everything about every face", "faces"),
