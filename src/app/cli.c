@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_OPTS = 64, N_COMMON = 4 };
+enum { MAX_OPTS = 96, N_COMMON = 4 };
 
 /* ---- errors ---- */
 

@@ -12,20 +12,21 @@
 #include "base/file.h"
 #include "base/thread.h"
 
-enum kind { TEXT, SECRET, WHOLE, BYTES, REAL, MILLISECONDS /* given in seconds */, SWITCH, CHOICE };
+enum kind { TEXT, SECRET, WHOLE, BYTES, REAL, MILLISECONDS /* given in seconds */, SWITCH, CHOICE, WEIGHTS /* NAME=NUMBER,... */ };
 
 struct row {
     const char *name, *also; /* `also`: another name of it in the environment and the file, or NULL */
     enum kind kind;
     const char *otherwise, *unit;
     double low, high;    /* numbers */
-    const char *choices; /* CHOICE: "a|b" */
+    const char *choices; /* CHOICE: "a|b"; WEIGHTS: the names, in the order of the numbers that begin at `at` */
     size_t at;           /* in struct mien_serve_settings */
     const char *help;
 };
 
 #define SERVER(member) offsetof(struct mien_serve_settings, server.member)
 #define SERVICE(member) offsetof(struct mien_serve_settings, service.member)
+#define FUSION(member) SERVICE(fusion.member)
 #define OWN(member) offsetof(struct mien_serve_settings, member)
 
 static const struct row TABLE[] = {
@@ -59,6 +60,34 @@ static const struct row TABLE[] = {
     {"MATCH_THRESHOLD", NULL, REAL, "", "cosine", -1, 1, NULL, SERVICE(match_threshold), "Least similarity of a match. Default: the recognition model's own."},
     {"DETECTION_SIZE", NULL, WHOLE, "0", "pixels", 0, 1920, NULL, SERVICE(detection_size),
      "Longer side that photos are searched at first, a multiple of 32; 0 = the detector's own (640)."},
+    {"QUALITY_THRESHOLD", NULL, REAL, "0.3", NULL, 0, 1, NULL, SERVICE(quality_threshold), "Least quality of a face that is enrolled from one photo."},
+    {"BIOMETRIC_TEMPLATE_KEY", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(template_key),
+     "Key that templates are sealed under, 64 hexadecimal digits. Empty: the first one in DATA_DIR/template.keys, which is made when it is not there."},
+    {"BIOMETRIC_TEMPLATE_KEY_PREVIOUS", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(template_key_previous),
+     "Older keys that still open templates, separated by commas; `mien keys rotate` seals everything under the current one."},
+    {"BIOMETRIC_TEMPLATE_SALT", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(template_salt),
+     "Text that is mixed into the keys; part of them from the first template on."},
+    {"REDIS_URL", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(redis_url),
+     "redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] that holds gallery, frames of a session and rate limits of several servers. "
+     "Empty: DATA_DIR/gallery.db and memory."},
+    {"ENROLLMENT_MIN_SAMPLES", NULL, WHOLE, "3", "images", 1, 1000, NULL, FUSION(enroll_min_samples), "Least number of `images` of an enrolment."},
+    {"ENROLL_LIVENESS_THRESHOLD", NULL, REAL, "0.5", NULL, 0, 1, NULL, FUSION(enroll_liveness), "Frames below are not used for an enrolment."},
+    {"VERIFY_LIVENESS_THRESHOLD", NULL, REAL, "0.4", NULL, 0, 1, NULL, FUSION(verify_liveness), "Frames below are not used for a verification."},
+    {"ACCEPT_THRESHOLD", NULL, REAL, "0.85", NULL, 0, 1, NULL, FUSION(accept), "Fused score from which on a verification is accepted."},
+    {"REJECT_THRESHOLD", NULL, REAL, "0.45", NULL, 0, 1, NULL, FUSION(reject), "Fused score up to which it is rejected; between the two: re_verify."},
+    {"FUSION_WEIGHTS", NULL, WEIGHTS, "rgb=0.40,depth=0.25,liveness=0.20,motion=0.15", NULL, 0, 1, "rgb|depth|liveness|motion", FUSION(weight_rgb),
+     "Weights of the fused score; those of what is missing are shared out among the rest."},
+    {"LIVENESS_WEIGHTS", NULL, WEIGHTS, "", NULL, 0, 1, "depth|motion|blink|texture|antispoof",
+     FUSION(live_depth), "Weights of the liveness score, likewise."},
+    {"TEXTURE_SPOOF_THRESHOLD", NULL, REAL, "0.35", NULL, 0, 1, NULL, FUSION(texture_spoof_threshold), "Texture below it caps the liveness score at 0.4."},
+    {"DEPTH_CONSISTENCY_THRESHOLD", NULL, REAL, "", NULL, 0, 1, NULL, FUSION(depth_consistency_threshold), "Relief from which on a face counts as not flat."},
+    {"MICRO_MOTION_MIN_VARIANCE", NULL, REAL, "", NULL, 0, 1, NULL, FUSION(micro_motion_min_variance), "Movement below it is noise."},
+    {"EMBEDDING_MODEL", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(embedding_model), "Only the recognition model of the installed pack, or empty."},
+    {"EMBEDDING_DIM", NULL, WHOLE, "0", "numbers", 0, 1024, NULL, OWN(embedding_dim), "Only that model's, or 0."},
+    {"ENCRYPT_TEMPLATES", NULL, SWITCH, "true", NULL, 0, 0, NULL, OWN(encrypt_templates), "Only true: templates are always sealed."},
+    {"NEVER_STORE_RAW_IMAGES", NULL, SWITCH, "true", NULL, 0, 0, NULL, OWN(never_store_raw_images), "Only true: photos are never stored."},
+    {"DATA_FOLDER", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(data_folder), "Folder of FACEBANK and of spoof_log.csv. Default: DATA_DIR."},
+    {"FACEBANK", NULL, TEXT, "facebank.csv", NULL, 0, 0, NULL, OWN(facebank), "File of /main and /identity in DATA_FOLDER: one embedding a row."},
     {"API_KEYS", NULL, SECRET, "", NULL, 0, 0, NULL, SERVICE(api_keys),
      "Keys: [NAME:]KEY[=SCOPE,...] separated by blanks or ';'. Scopes: analyze, gallery:read, gallery:write, session, admin; none = all."},
     {"API_KEYS_FILE", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(api_keys_file), "File with one such entry a line, readable by its owner only."},
@@ -71,7 +100,6 @@ static const struct row TABLE[] = {
     {"RATE_BURST", NULL, WHOLE, "20", "requests", 1, 1000000, NULL, SERVICE(rate_burst), "Requests that may come at once before RATE_LIMIT holds them back."},
     {"WEB_DIR", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(web_dir), "Folder of the web pages. Default: build/web of the checkout that the program stands in."},
     {"USE_GPU", NULL, SWITCH, "false", NULL, 0, 0, NULL, OWN(use_gpu), "Only false: mien runs on the processor."},
-    {"REDIS_URL", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(redis_url), "Must be empty: this version keeps nothing, so nothing can be kept in Redis."},
     {"LOG_LEVEL", "MIEN_LOG", CHOICE, "info", NULL, 0, 0, "debug|info|warn|error|off", OWN(log_level), "What is logged to standard error."},
 };
 enum { ROWS = sizeof TABLE / sizeof TABLE[0], FILE_BYTES = 1 << 20 };
@@ -240,13 +268,22 @@ void mien_config_free(struct mien_config **c)
 
 static const char *text_of(const struct mien_config *c, int i) { return c->value[i].text != NULL ? c->value[i].text : TABLE[i].otherwise; }
 
-static bool is_choice(const char *choices, const char *text)
+static const char *next_choice(const char *at)
 {
-    const size_t n = strlen(text);
-    for (const char *at = choices; at != NULL; at = strchr(at, '|'), at = at != NULL ? at + 1 : NULL)
-        if (n > 0 && strcspn(at, "|") == n && memcmp(at, text, n) == 0) return true;
-    return false;
+    at = strchr(at, '|');
+    return at != NULL ? at + 1 : NULL;
 }
+
+/* Which of "a|b" the n characters are; -1: none. */
+static int choice_index(const char *choices, const char *text, size_t n)
+{
+    int i = 0;
+    for (const char *at = choices; at != NULL; at = next_choice(at), i++)
+        if (n > 0 && strcspn(at, "|") == n && memcmp(at, text, n) == 0) return i;
+    return -1;
+}
+
+static bool is_choice(const char *choices, const char *text) { return choice_index(choices, text, strlen(text)) >= 0; }
 
 static bool number_of(const struct row *r, const char *text, double *v)
 {
@@ -258,10 +295,39 @@ static bool number_of(const struct row *r, const char *text, double *v)
     return end != text && *end == '\0' && errno == 0 && isfinite(*v) && (!whole || *v == floor(*v)) && *v >= r->low && *v <= r->high;
 }
 
+/* One NAME=NUMBER of n characters; `seen` has a bit for each name. */
+static bool weight_of(const struct row *r, const char *text, size_t n, unsigned *seen, float *to)
+{
+    const struct row number = {.kind = REAL, .low = r->low, .high = r->high};
+    char value[32];
+    double v;
+    const char *equals = memchr(text, '=', n);
+    const int i = equals != NULL ? choice_index(r->choices, text, (size_t)(equals - text)) : -1;
+    if (i < 0 || (*seen & 1u << i) != 0 || (size_t)(text + n - equals) > sizeof value) return false;
+    snprintf(value, sizeof value, "%.*s", (int)(text + n - equals - 1), equals + 1);
+    *seen |= 1u << i;
+    if (!number_of(&number, value, &v)) return false;
+    to[i] = (float)v;
+    return true;
+}
+
+/* "rgb=0.4,depth=0.6": each of the names once, in any order, not all of them 0. */
+static bool weights_of(const struct row *r, const char *text, float *to)
+{
+    unsigned seen = 0;
+    float sum = 0.0f;
+    for (const char *at = text; at != NULL; at = strchr(at, ','), at = at != NULL ? at + 1 : NULL)
+        if (!weight_of(r, at, strcspn(at, ","), &seen, to)) return false;
+    int names = 0;
+    for (const char *at = r->choices; at != NULL; at = next_choice(at)) sum += to[names++];
+    return seen == (1u << names) - 1 && sum > 0.0f;
+}
+
 static const char *accepted(const struct row *r, char room[120])
 {
     if (r->kind == SWITCH) snprintf(room, 120, "true or false");
     else if (r->kind == CHOICE) snprintf(room, 120, "one of %s", r->choices);
+    else if (r->kind == WEIGHTS) snprintf(room, 120, "NAME=NUMBER for each of %s, separated by commas", r->choices);
     else
         snprintf(room, 120, "a %snumber from %.15g to %.15g%s%s", r->kind == WHOLE || r->kind == BYTES ? "whole " : "", r->low, r->high,
                  r->unit != NULL ? " " : "", r->unit != NULL ? r->unit : "");
@@ -284,6 +350,8 @@ static bool store(const struct row *r, const char *text, struct mien_serve_setti
     case SWITCH:
         *(bool *)to = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
         return is_choice("true|false|1|0", text);
+    case WEIGHTS:
+        return weights_of(r, text, to);
     default:
         break;
     }
@@ -300,6 +368,9 @@ static enum mien_code cannot_be_honoured(const struct mien_serve_settings *s, st
 {
     MIEN_FAIL_IF(s->use_gpu, e, MIEN_E_CONFIG, "USE_GPU: mien runs on the processor; only false is accepted");
     MIEN_FAIL_IF(s->redis_url[0] != '\0', e, MIEN_E_CONFIG, "REDIS_URL: this version keeps nothing, so nothing can be kept in Redis");
+    MIEN_FAIL_IF(!s->encrypt_templates, e, MIEN_E_CONFIG, "ENCRYPT_TEMPLATES: templates are always sealed; only true is accepted");
+    MIEN_FAIL_IF(!s->never_store_raw_images, e, MIEN_E_CONFIG, "NEVER_STORE_RAW_IMAGES: photos are never stored; only true is accepted");
+    MIEN_FAIL_IF(s->service.fusion.accept <= s->service.fusion.reject, e, MIEN_E_CONFIG, "ACCEPT_THRESHOLD must be above REJECT_THRESHOLD");
     MIEN_FAIL_IF(s->service.detection_size % 32 != 0 || (s->service.detection_size > 0 && s->service.detection_size < 160), e, MIEN_E_CONFIG,
                  "DETECTION_SIZE: a multiple of 32 from 160 to 1920, or 0");
     return MIEN_OK;
@@ -314,7 +385,7 @@ enum mien_code mien_config_settings(const struct mien_config *c, struct mien_ser
     for (int i = 0; i < ROWS; i++) {
         const struct row *r = &TABLE[i];
         const char *text = text_of(c, i);
-        if (text[0] == '\0' && r->kind == REAL && c->value[i].text == NULL) continue; /* a default that is not a number */
+        if (text[0] == '\0' && (r->kind == REAL || r->kind == WEIGHTS) && c->value[i].text == NULL) continue; /* the default is not in this table */
         MIEN_FAIL_IF(!store(r, text, out), e, MIEN_E_CONFIG, "%s: '%.40s' (%s) is not accepted; it takes %s", r->name, text, c->value[i].origin,
                      accepted(r, room));
     }
@@ -337,7 +408,7 @@ static const char *origin_of(const struct mien_config *c, int i) { return c->val
 
 void mien_config_print(const struct mien_config *c, struct mien_buf *out)
 {
-    for (int i = 0; i < ROWS; i++) mien_buf_addf(out, "%-28s %-24s %s\n", TABLE[i].name, shown(c, i), origin_of(c, i));
+    for (int i = 0; i < ROWS; i++) mien_buf_addf(out, "%-32s %-24s %s\n", TABLE[i].name, shown(c, i), origin_of(c, i));
 }
 
 void mien_config_json(const struct mien_config *c, struct mien_jw *w)
@@ -372,15 +443,18 @@ static const char *kind_name(enum kind k)
         return "true or false";
     case CHOICE:
         return "choice";
+    case WEIGHTS:
+        return "weights";
     }
     return "";
 }
 
 static void range_cell(const struct row *r, struct mien_buf *out)
 {
-    if (r->kind == CHOICE) {
-        for (const char *at = r->choices; at != NULL; at = strchr(at, '|'), at = at != NULL ? at + 1 : NULL)
+    if (r->choices != NULL) {
+        for (const char *at = r->choices; at != NULL; at = next_choice(at))
             mien_buf_addf(out, "%s%.*s", at == r->choices ? "" : ", ", (int)strcspn(at, "|"), at);
+        if (r->kind == WEIGHTS) mien_buf_addf(out, ": each %.15g to %.15g", r->low, r->high);
     } else if (r->low < r->high) {
         mien_buf_addf(out, "%.15g to %.15g", r->low, r->high);
     }

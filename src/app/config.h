@@ -11,8 +11,11 @@
 struct mien_serve_settings {
     struct mien_server_settings server;
     struct mien_service_settings service;
-    const char *data_dir, *redis_url, *log_level;
-    bool use_gpu;
+    const char *data_dir, *data_folder, *facebank, *log_level;
+    const char *redis_url, *template_key, *template_key_previous, *template_salt; /* "" = not given */
+    const char *embedding_model;
+    int embedding_dim;
+    bool use_gpu, encrypt_templates, never_store_raw_images;
 };
 
 struct mien_config; /* opaque: the values as text, and origins */
