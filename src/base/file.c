@@ -116,21 +116,39 @@ static enum mien_code write_all(int fd, const char *path, const void *data, size
     return MIEN_OK;
 }
 
-enum mien_code mien_file_write(const char *path, const void *data, size_t size, struct mien_err *e)
+/* The folder's entry of a renamed file is on the disk only when the folder is. */
+static bool sync_folder(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path), slash == NULL ? "." : path);
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool good = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) close(fd);
+    return good;
+}
+
+static enum mien_code replace(const char *path, const void *data, size_t size, bool secret, struct mien_err *e)
 {
     char temp[4096];
     int n = snprintf(temp, sizeof temp, "%s.tmp.%ld", path, (long)getpid());
     MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, secret ? 0600 : 0666);
     MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     enum mien_code code = write_all(fd, path, data, size, e);
+    if (code == MIEN_OK && secret && fsync(fd) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     if (close(fd) != 0 && code == MIEN_OK)
         code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     if (code == MIEN_OK && rename(temp, path) != 0)
         code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     if (code != MIEN_OK) unlink(temp);
+    if (code == MIEN_OK && secret && !sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     return code;
 }
+
+enum mien_code mien_file_write(const char *path, const void *data, size_t size, struct mien_err *e) { return replace(path, data, size, false, e); }
+
+enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) { return replace(path, data, size, true, e); }
 
 static bool is_credential(const char *path)
 {

@@ -27,5 +27,7 @@ bool mien_file_is_private(const char *path);
 /* Writes to a temporary name beside `path`, then renames. */
 enum mien_code mien_file_write(const char *path, const void *data, size_t size,
                                struct mien_err *e) MIEN_MUST_CHECK;
+/* The same with mode 0600, and on the disk when it returns. */
+enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) MIEN_MUST_CHECK;
 
 #endif
