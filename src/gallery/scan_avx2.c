@@ -1,0 +1,83 @@
+/* AVX2: bytes are widened to 16 bits, because maddubs saturates at 255 * 127 * 2. */
+#include "gallery/scan.h"
+
+#include <immintrin.h>
+
+enum { ROWS = 4 };
+
+static inline __m256i madd(const uint8_t *row, __m256i query)
+{
+    return _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)row)), query);
+}
+
+static inline int32_t sum_of(__m256i v)
+{
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+static void four_rows(const uint8_t *rows, int stride, const int8_t *query, int32_t *out)
+{
+    __m256i sum[ROWS] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int i = 0; i < stride; i += 16) {
+        const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(query + i)));
+        for (int r = 0; r < ROWS; r++) sum[r] = _mm256_add_epi32(sum[r], madd(rows + (size_t)r * (size_t)stride + i, q));
+    }
+    for (int r = 0; r < ROWS; r++) out[r] = sum_of(sum[r]);
+}
+
+static int32_t one_row(const uint8_t *row, int stride, const int8_t *query)
+{
+    __m256i sum = _mm256_setzero_si256();
+    for (int i = 0; i < stride; i += 16)
+        sum = _mm256_add_epi32(sum, madd(row + i, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(query + i)))));
+    return sum_of(sum);
+}
+
+/* All queries for a few rows before the next rows: the rows come from memory once. */
+static void dots(const uint8_t *rows, int n, int stride, const int8_t *queries, int n_queries, int32_t *out)
+{
+    int r = 0;
+    for (; r + ROWS <= n; r += ROWS) {
+        const uint8_t *row = rows + (size_t)r * (size_t)stride;
+        for (int i = 0; i < ROWS * stride; i += MIEN_SCAN_LINE) _mm_prefetch((const char *)row + 4096 + i, _MM_HINT_T0);
+        for (int q = 0; q < n_queries; q++) four_rows(row, stride, queries + (size_t)q * (size_t)stride, out + (size_t)q * (size_t)n + r);
+    }
+    for (; r < n; r++)
+        for (int q = 0; q < n_queries; q++)
+            out[(size_t)q * (size_t)n + (size_t)r] = one_row(rows + (size_t)r * (size_t)stride, stride, queries + (size_t)q * (size_t)stride);
+}
+
+static int candidates(const int32_t *dot, const float *scale, const float *error, int n, const struct mien_scan_bound *b, int *index)
+{
+    const __m256 slope = _mm256_set1_ps(b->slope), weight = _mm256_set1_ps(b->weight), slack = _mm256_set1_ps(b->slack), cutoff = _mm256_set1_ps(b->cutoff);
+    const __m256i shift = _mm256_set1_epi32(b->shift);
+    int found = 0, r = 0;
+    for (; r + 8 <= n; r += 8) {
+        const __m256 d = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(dot + r)), shift));
+        __m256 upper = _mm256_mul_ps(_mm256_mul_ps(slope, _mm256_loadu_ps(scale + r)), d);
+        upper = _mm256_add_ps(_mm256_add_ps(upper, _mm256_mul_ps(weight, _mm256_loadu_ps(error + r))), slack);
+        unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(upper, cutoff, _CMP_GE_OQ));
+        for (; mask != 0; mask &= mask - 1) index[found++] = r + __builtin_ctz(mask);
+    }
+    for (; r < n; r++)
+        if (b->slope * scale[r] * (float)(dot[r] - b->shift) + b->weight * error[r] + b->slack >= b->cutoff) index[found++] = r;
+    return found;
+}
+
+static float exact(const uint16_t *half, const float *query, int dim)
+{
+    __m256 a = _mm256_setzero_ps(), b = a;
+    int i = 0;
+    for (; i + 16 <= dim; i += 16) {
+        a = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i))), _mm256_loadu_ps(query + i), a);
+        b = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i + 8))), _mm256_loadu_ps(query + i + 8), b);
+    }
+    float lane[8], rest = 0;
+    _mm256_storeu_ps(lane, _mm256_add_ps(a, b));
+    for (; i < dim; i++) rest += _cvtsh_ss(half[i]) * query[i];
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7])) + rest;
+}
+
+const struct mien_scan mien_scan_avx2 = {"avx2", dots, candidates, exact};
