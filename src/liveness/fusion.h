@@ -28,13 +28,14 @@ struct mien_depth { int width, height; const uint16_t *mm; };
 struct mien_frame {
     const struct mien_face *face;        /* MESH, EYES, POSE and SPOOF as far as the pack has them */
     struct mien_cues cues;               /* of this frame */
+    int photo_width, photo_height;       /* pixels of the upright photo; needed where there is a sensor's depth */
     const struct mien_depth *depth;      /* of a sensor, or NULL */
 };
 
 struct mien_liveness {
     struct mien_modality depth, motion, blink, texture, antispoof;
     float score; /* 0..1, over what is present */
-    bool capped; /* by texture */
+    bool capped; /* by texture, by the anti-spoofing networks or by a flat face: whatever the other parts say, the score stays low */
 };
 
 /* Frame `i` of n, judged by itself (depth, texture, anti-spoofing) and by the frames up to it (motion, blink: at least 2 frames). Frames are of one person in

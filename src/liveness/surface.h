@@ -1,0 +1,15 @@
+/* Smooth surfaces fitted to points of a face, between the files of this room: what a flat or bent sheet may do, so that what it cannot do remains. */
+#ifndef MIEN_LIVENESS_SURFACE_H
+#define MIEN_LIVENESS_SURFACE_H
+
+#include <stdbool.h>
+
+enum { MIEN_SURFACE_TERMS = 15 }; /* of a polynomial of degree 4 in x and y */
+
+struct mien_surface { int degree; double c[MIEN_SURFACE_TERMS]; };
+
+/* Least squares over n points; `weight` may be NULL. x and y should lie within about -2..2. False when the points do not determine the surface. */
+bool mien_surface_fit(int degree, int n, const float *x, const float *y, const float *value, const float *weight, struct mien_surface *out);
+float mien_surface_at(const struct mien_surface *s, float x, float y);
+
+#endif
