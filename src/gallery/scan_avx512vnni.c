@@ -1,5 +1,5 @@
-/* AVX-512 VNNI: vpdpbusd multiplies 64 unsigned bytes of a row by 64 signed bytes of a query and adds them to 16 sums of 32 bits, without saturation. One query is
- * bound by memory; of several, four rows by four queries are kept in registers. */
+/* AVX-512 VNNI: vpdpbusd multiplies 64 unsigned bytes of a row by 64 signed bytes of a query and adds them to 16 sums of 32 bits, without saturation. One query
+ * is bound by memory; of several, four rows by four queries are kept in registers. */
 #include "gallery/scan.h"
 
 #include <immintrin.h>
