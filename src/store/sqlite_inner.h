@@ -1,0 +1,64 @@
+/* Between sqlite*.c: one connection with its prepared statements, and how a result of SQLite becomes an error of ours. */
+#ifndef MIEN_STORE_SQLITE_INNER_H
+#define MIEN_STORE_SQLITE_INNER_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include "store/sqlite.h"
+
+/* ---- schema ---- */
+
+/* SQL that brings a file from version i to i + 1; each step is one transaction together with the new number in user_version. */
+extern const char *const MIEN_SQLITE_STEPS[];
+extern const int MIEN_SQLITE_VERSION; /* how many there are */
+
+/* Brings the file behind `db` to version `n`. MIEN_E_STORE_VERSION when it is beyond; MIEN_E_STORE when it is no gallery, or a step fails (then the file is
+ * where the step before left it). */
+enum mien_code mien_sqlite_migrate(sqlite3 *db, const char *const *step, int n, struct mien_err *e) MIEN_MUST_CHECK;
+/* Whether the file is at version `n`: the same errors, and MIEN_E_STORE for an older one. Writes nothing. */
+enum mien_code mien_sqlite_expect(sqlite3 *db, int n, struct mien_err *e) MIEN_MUST_CHECK;
+
+/* ---- connections ---- */
+
+enum mien_sqlite_statement {
+    /* the writer's */
+    BEGIN, COMMIT, FIND_USER, ADD_USER, REPLACE_USER, CHANGE_USER, REMOVE_USER, ADD_RECORD, REMOVE_RECORDS, RESEAL,
+    /* the reader's */
+    ALL_RECORDS, USER_RECORDS, LIST_USERS, COUNT, PROBE,
+    MIEN_SQLITE_STATEMENTS
+};
+
+struct mien_sqlite_connection {
+    pthread_mutex_t lock; /* guards all of it */
+    sqlite3 *db;          /* NULL: the writer of a store that was opened for reading only */
+    sqlite3_stmt *statement[MIEN_SQLITE_STATEMENTS]; /* prepared on first use */
+};
+
+struct mien_sqlite {
+    struct mien_store store; /* first: the gallery's view */
+    struct mien_sqlite_connection writer, reader;
+    int lock_fd;             /* holds the flock; -1 when there is none */
+    bool traces;             /* of what was deleted may still be in the files; guarded by the writer's lock */
+};
+
+enum { MIEN_SQLITE_WAIT_MS = 2000 /* for a file that another process has locked */ };
+
+/* Returns the code for a result of SQLite that is not SQLITE_OK, ROW or DONE; the message holds no data. */
+enum mien_code mien_sqlite_fail(sqlite3 *db, int result, const char *file, int line, struct mien_err *e);
+#define MIEN_SQLITE_FAIL(db, result, e) mien_sqlite_fail((db), (result), __FILE__, __LINE__, (e))
+
+/* A statement ready to be bound; NULL with *code set when it cannot be prepared. */
+sqlite3_stmt *mien_sqlite_statement(struct mien_sqlite_connection *c, enum mien_sqlite_statement which, enum mien_code *code, struct mien_err *e);
+
+/* ---- the store's functions ---- */
+
+enum mien_code mien_sqlite_put(struct mien_store *s, const struct mien_put *puts, int n, struct mien_err *e);
+enum mien_code mien_sqlite_remove(struct mien_store *s, const char *user_id, bool *existed, struct mien_err *e);
+enum mien_code mien_sqlite_reseal(struct mien_store *s, const struct mien_reseal *reseals, int n, int *done, struct mien_err *e);
+enum mien_code mien_sqlite_each_record(struct mien_store *s, mien_on_record *call, void *context, struct mien_err *e);
+enum mien_code mien_sqlite_user_records(struct mien_store *s, const char *user_id, mien_on_record *call, void *context, struct mien_err *e);
+enum mien_code mien_sqlite_list(struct mien_store *s, const char *after, int limit, mien_on_user *call, void *context, struct mien_err *e);
+enum mien_code mien_sqlite_count(struct mien_store *s, uint64_t *users, uint64_t *records, struct mien_err *e);
+bool mien_sqlite_alive(struct mien_store *s);
+
+#endif
