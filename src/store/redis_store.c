@@ -32,7 +32,8 @@ static struct redis_store *of(struct mien_store *s) { return (struct redis_store
 #define CHANGED(id) "redis.call('XADD', '" MIEN_REDIS_CHANGES "', 'MAXLEN', '~', 100000, '*', 'user', " id ")\n"
 
 /* ARGV: most records of a user; then for each put: id, flags (a append, n name, m metadata), name, metadata, enrolled_at, count, and for each record its field
- * and value. Answers 1, or 0 when somebody would have too many. A record that is there already, from the same put, is not counted again. */
+ * and value. Answers 1, or 0 when somebody would have too many. A record that is there already, from the same put, is not counted again. The first thing
+ * written is one that Redis refuses when its memory is full: what follows in a script is not asked about any more. */
 static const char PUT[] =
     "local most, have, fresh, at = tonumber(ARGV[1]), {}, {}, 2\n"
     "while at <= #ARGV do\n"
@@ -46,6 +47,7 @@ static const char PUT[] =
     "  if have[id] > most then return 0 end\n"
     "  at = at + 6 + 2 * n\n"
     "end\n"
+    "redis.call('INCRBY', '" MIEN_REDIS_RECORDS "', 0)\n"
     "local more\n"
     "at, more = 2, 0\n"
     "while at <= #ARGV do\n"
