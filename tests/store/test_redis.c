@@ -231,7 +231,7 @@ static void *write_on(void *p)
 {
     struct writer *w = p;
     for (unsigned i = 0; !atomic_load(&w->stop); i++) {
-        char id[16];
+        char id[24];
         struct mien_err e = {0};
         const uint64_t start_ns = mien_now_ns();
         snprintf(id, sizeof id, "w%06d", atomic_load(&w->acknowledged));
@@ -282,7 +282,7 @@ static void killing_redis_loses_nothing_acknowledged(void **state)
     assert_true(atomic_load(&w.failed) < 1000000);
     assert_true(w.longest_ns < UINT64_C(30000000000));
     const int n = atomic_load(&w.acknowledged);
-    char id[16];
+    char id[24];
     for (int i = 0; i < n; i++) {
         snprintf(id, sizeof id, "w%06d", i);
         if (!store_holds_simple(a.store, id, 1, 300, (unsigned)i)) fail_msg("%s of %d is lost", id, n);

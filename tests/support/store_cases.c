@@ -365,7 +365,7 @@ void store_case_lists_by_rising_id(struct mien_store *s)
     assert_int_equal(s->list(s, "\xf0\x9f\x99\x82", 5, list_one, &l, NULL), MIEN_OK);
     assert_int_equal(l.n, 0);
     for (int i = 0; i < 700; i++) {
-        char id[16];
+        char id[24];
         snprintf(id, sizeof id, "m%03d", i);
         assert_int_equal(store_put_simple(s, id, 1, 20, (unsigned)i, false, NULL), MIEN_OK);
     }
@@ -438,7 +438,7 @@ void store_case_takes_a_thousand_at_once(struct mien_store *s)
 {
     struct made *m = calloc(MANY, sizeof *m);
     struct mien_put *put = calloc(MANY, sizeof *put);
-    char (*id)[16] = calloc(MANY, sizeof *id);
+    char (*id)[24] = calloc(MANY, sizeof *id);
     for (int i = 0; i < MANY; i++) {
         snprintf(id[i], sizeof id[i], "user-%04d", i);
         make(&m[i], id[i], 1, 1100, (unsigned)i);
@@ -463,7 +463,7 @@ static void *work(void *p)
 {
     struct worker *w = p;
     struct mien_store *s = w->store;
-    char own[16];
+    char own[24];
     snprintf(own, sizeof own, "own-%u", w->number);
     for (unsigned i = 0; i < ROUNDS; i++) {
         const unsigned seed = 1000 * (w->number + 1) + i;
