@@ -41,6 +41,15 @@ int mien_verb_serve(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_config(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_openapi(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_health(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_enroll(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_search(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_verify(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_gallery_list(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_gallery_delete(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_gallery_export(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_gallery_import(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_keys_rotate(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_facebank_create(struct mien_cli *cli, int argc, char **argv);
 
 /* ---- options ---- */
 
@@ -75,6 +84,9 @@ enum { MIEN_OUTPUT_BYTES = 512 << 20 }; /* most that one command may print */
 
 /* `label done/total` on one line of standard error while that is a terminal; erased when done == total. Any thread. */
 void mien_cli_progress(const char *label, size_t done, size_t total);
+
+/* Writes a parsed value as it is. */
+void mien_cli_copy_json(struct mien_jw *w, const struct mien_json *v);
 
 /* ---- models and photos ---- */
 

@@ -77,17 +77,19 @@ static const struct row TABLE[] = {
     {"REJECT_THRESHOLD", NULL, REAL, "0.45", NULL, 0, 1, NULL, FUSION(reject), "Fused score up to which it is rejected; between the two: re_verify."},
     {"FUSION_WEIGHTS", NULL, WEIGHTS, "rgb=0.40,depth=0.25,liveness=0.20,motion=0.15", NULL, 0, 1, "rgb|depth|liveness|motion", FUSION(weight_rgb),
      "Weights of the fused score; those of what is missing are shared out among the rest."},
-    {"LIVENESS_WEIGHTS", NULL, WEIGHTS, "", NULL, 0, 1, "depth|motion|blink|texture|antispoof",
+    {"LIVENESS_WEIGHTS", NULL, WEIGHTS, "depth=0.25,motion=0.35,blink=0.25,texture=0.15,antispoof=0.50", NULL, 0, 1, "depth|motion|blink|texture|antispoof",
      FUSION(live_depth), "Weights of the liveness score, likewise."},
     {"TEXTURE_SPOOF_THRESHOLD", NULL, REAL, "0.35", NULL, 0, 1, NULL, FUSION(texture_spoof_threshold), "Texture below it caps the liveness score at 0.4."},
-    {"DEPTH_CONSISTENCY_THRESHOLD", NULL, REAL, "", NULL, 0, 1, NULL, FUSION(depth_consistency_threshold), "Relief from which on a face counts as not flat."},
-    {"MICRO_MOTION_MIN_VARIANCE", NULL, REAL, "", NULL, 0, 1, NULL, FUSION(micro_motion_min_variance), "Movement below it is noise."},
+    {"DEPTH_CONSISTENCY_THRESHOLD", NULL, REAL, "0.12", NULL, 0, 1, NULL, FUSION(depth_consistency_threshold),
+     "Relief from which on a face counts as not flat."},
+    {"MICRO_MOTION_MIN_VARIANCE", NULL, REAL, "0.0001", NULL, 0, 1, NULL, FUSION(micro_motion_min_variance), "Movement below it is noise."},
     {"EMBEDDING_MODEL", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(embedding_model), "Only the recognition model of the installed pack, or empty."},
     {"EMBEDDING_DIM", NULL, WHOLE, "0", "numbers", 0, 1024, NULL, OWN(embedding_dim), "Only that model's, or 0."},
     {"ENCRYPT_TEMPLATES", NULL, SWITCH, "true", NULL, 0, 0, NULL, OWN(encrypt_templates), "Only true: templates are always sealed."},
     {"NEVER_STORE_RAW_IMAGES", NULL, SWITCH, "true", NULL, 0, 0, NULL, OWN(never_store_raw_images), "Only true: photos are never stored."},
     {"DATA_FOLDER", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(data_folder), "Folder of FACEBANK and of spoof_log.csv. Default: DATA_DIR."},
-    {"FACEBANK", NULL, TEXT, "facebank.csv", NULL, 0, 0, NULL, OWN(facebank), "File of /main and /identity in DATA_FOLDER: one embedding a row."},
+    {"FACEBANK", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(facebank),
+     "File of /main and /identity, in DATA_FOLDER: one embedding a row. Default: facebank.csv, when there is one."},
     {"API_KEYS", NULL, SECRET, "", NULL, 0, 0, NULL, SERVICE(api_keys),
      "Keys: [NAME:]KEY[=SCOPE,...] separated by blanks or ';'. Scopes: analyze, gallery:read, gallery:write, session, admin; none = all."},
     {"API_KEYS_FILE", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(api_keys_file), "File with one such entry a line, readable by its owner only."},
@@ -112,6 +114,25 @@ struct value {
 struct mien_config {
     struct value value[ROWS];
 };
+
+/* ---- lists of words ---- */
+
+static const char *next_choice(const char *at)
+{
+    at = strchr(at, '|');
+    return at != NULL ? at + 1 : NULL;
+}
+
+/* Which of "a|b" the n characters are; -1: none. */
+static int choice_index(const char *choices, const char *text, size_t n)
+{
+    int i = 0;
+    for (const char *at = choices; at != NULL; at = next_choice(at), i++)
+        if (n > 0 && strcspn(at, "|") == n && memcmp(at, text, n) == 0) return i;
+    return -1;
+}
+
+static bool is_choice(const char *choices, const char *text) { return choice_index(choices, text, strlen(text)) >= 0; }
 
 /* ---- sources ---- */
 
@@ -228,19 +249,27 @@ static enum mien_code read_all(struct mien_config *c, const char *file, const ch
 
 int mien_config_read(struct mien_cli *cli, int argc, char **argv, const struct mien_opt *own, int n_own, struct mien_config **out)
 {
+    int first;
+    return mien_config_read_with(cli, argc, argv, own, n_own, NULL, 0, 0, &first, out);
+}
+
+int mien_config_read_with(struct mien_cli *cli, int argc, char **argv, const struct mien_opt *own, int n_own, const char *names, int at_least, int at_most,
+                          int *first, struct mien_config **out)
+{
     static char name[ROWS][40];
     const char *flag[ROWS] = {NULL}, *file = NULL;
     struct mien_opt opts[ROWS + 8];
     struct mien_err e = {0};
-    int first, n = 0;
+    int n = 0;
     *out = NULL;
     for (int i = 0; i < n_own; i++) opts[n++] = own[i];
     opts[n++] = (struct mien_opt){"config", MIEN_OPT_TEXT, &file, "FILE", "lines NAME=VALUE with the names of `mien config` (default: $MIEN_CONFIG)", 0, 0};
     for (int i = 0; i < ROWS; i++) {
+        if (names != NULL && !is_choice(names, TABLE[i].name)) continue;
         flag_name(&TABLE[i], name[i]);
         opts[n++] = (struct mien_opt){name[i], MIEN_OPT_TEXT, &flag[i], TABLE[i].name, TABLE[i].help, 0, 0};
     }
-    int status = mien_cli_parse(cli, argc, argv, opts, n, 0, 0, &first);
+    int status = mien_cli_parse(cli, argc, argv, opts, n, at_least, at_most, first);
     if (status >= 0) return status;
     struct mien_config *c = calloc(1, sizeof *c);
     if (c == NULL) return mien_cli_error("out of memory");
@@ -267,23 +296,6 @@ void mien_config_free(struct mien_config **c)
 /* ---- values ---- */
 
 static const char *text_of(const struct mien_config *c, int i) { return c->value[i].text != NULL ? c->value[i].text : TABLE[i].otherwise; }
-
-static const char *next_choice(const char *at)
-{
-    at = strchr(at, '|');
-    return at != NULL ? at + 1 : NULL;
-}
-
-/* Which of "a|b" the n characters are; -1: none. */
-static int choice_index(const char *choices, const char *text, size_t n)
-{
-    int i = 0;
-    for (const char *at = choices; at != NULL; at = next_choice(at), i++)
-        if (n > 0 && strcspn(at, "|") == n && memcmp(at, text, n) == 0) return i;
-    return -1;
-}
-
-static bool is_choice(const char *choices, const char *text) { return choice_index(choices, text, strlen(text)) >= 0; }
 
 static bool number_of(const struct row *r, const char *text, double *v)
 {
@@ -367,7 +379,6 @@ static bool store(const struct row *r, const char *text, struct mien_serve_setti
 static enum mien_code cannot_be_honoured(const struct mien_serve_settings *s, struct mien_err *e)
 {
     MIEN_FAIL_IF(s->use_gpu, e, MIEN_E_CONFIG, "USE_GPU: mien runs on the processor; only false is accepted");
-    MIEN_FAIL_IF(s->redis_url[0] != '\0', e, MIEN_E_CONFIG, "REDIS_URL: this version keeps nothing, so nothing can be kept in Redis");
     MIEN_FAIL_IF(!s->encrypt_templates, e, MIEN_E_CONFIG, "ENCRYPT_TEMPLATES: templates are always sealed; only true is accepted");
     MIEN_FAIL_IF(!s->never_store_raw_images, e, MIEN_E_CONFIG, "NEVER_STORE_RAW_IMAGES: photos are never stored; only true is accepted");
     MIEN_FAIL_IF(s->service.fusion.accept <= s->service.fusion.reject, e, MIEN_E_CONFIG, "ACCEPT_THRESHOLD must be above REJECT_THRESHOLD");
@@ -385,7 +396,7 @@ enum mien_code mien_config_settings(const struct mien_config *c, struct mien_ser
     for (int i = 0; i < ROWS; i++) {
         const struct row *r = &TABLE[i];
         const char *text = text_of(c, i);
-        if (text[0] == '\0' && (r->kind == REAL || r->kind == WEIGHTS) && c->value[i].text == NULL) continue; /* the default is not in this table */
+        if (text[0] == '\0' && r->kind == REAL && c->value[i].text == NULL) continue; /* a default that is not a number */
         MIEN_FAIL_IF(!store(r, text, out), e, MIEN_E_CONFIG, "%s: '%.40s' (%s) is not accepted; it takes %s", r->name, text, c->value[i].origin,
                      accepted(r, room));
     }

@@ -23,6 +23,9 @@ struct mien_config; /* opaque: the values as text, and origins */
 /* Reads flags (argv of a verb), environment and file. Returns -1 to go on, else the exit status (--help, a wrong value), as
  * mien_cli_parse; *out is then NULL. `opts` are the verb's own options besides. */
 int mien_config_read(struct mien_cli *cli, int argc, char **argv, const struct mien_opt *opts, int n_opts, struct mien_config **out);
+/* The same for verbs with operands: only --config and the flags of `names` ("DATA_DIR|PORT"; NULL = all); operands as mien_cli_parse. */
+int mien_config_read_with(struct mien_cli *cli, int argc, char **argv, const struct mien_opt *opts, int n_opts, const char *names, int at_least, int at_most,
+                          int *first, struct mien_config **out);
 void mien_config_free(struct mien_config **c); /* wipes */
 
 /* The values with their types. MIEN_E_CONFIG names what is wrong, where it came from and what is accepted. */

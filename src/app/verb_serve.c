@@ -1,26 +1,22 @@
 /* mien serve, config, openapi, health. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "app/config.h"
+#include "app/people.h"
 #include "base/log.h"
 #include "mien.h"
+#include "net/client.h"
 
-enum { PATH_BYTES = 4096, TEXT_BYTES = 8 << 20, HEALTH_SECONDS = 3 };
+enum { TEXT_BYTES = 8 << 20, HEALTH_SECONDS = 3 };
 
 /* ---- before the server ---- */
 
@@ -31,50 +27,12 @@ static void set_log_level(const char *name)
         if (strcmp(NAME[i], name) == 0) mien_log_set_level((enum mien_log_level)i);
 }
 
-/* Memory of this process holds faces: it must not be dumped to a disk, and other processes of the user must not read it. */
-static void keep_memory_private(void)
+static void allow_many_connections(void)
 {
-    const struct rlimit none = {0, 0};
     struct rlimit files;
-    setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-}
-
-static void default_data_dir(char *dir, size_t room)
-{
-    const char *state = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (state != NULL && state[0] != '\0') snprintf(dir, room, "%s", state);
-    else if (xdg != NULL && xdg[0] == '/') snprintf(dir, room, "%s/mien", xdg);
-    else snprintf(dir, room, "%s/.local/share/mien", home != NULL ? home : "");
-}
-
-/* Makes the folder and those above it; what is made is its owner's alone. */
-static enum mien_code make_data_dir(const char *wanted, struct mien_err *e)
-{
-    char dir[PATH_BYTES];
-    struct stat st;
-    MIEN_FAIL_IF(strlen(wanted) >= sizeof dir, e, MIEN_E_CONFIG, "DATA_DIR: the path is too long");
-    if (wanted[0] != '\0') snprintf(dir, sizeof dir, "%s", wanted);
-    else default_data_dir(dir, sizeof dir);
-    for (char *slash = strchr(dir + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(dir, 0700);
-        *slash = '/';
-    }
-    MIEN_FAIL_IF(mkdir(dir, 0700) != 0 && errno != EEXIST, e, MIEN_E_CONFIG, "DATA_DIR: %s: %s", dir, strerror(errno));
-    MIEN_FAIL_IF(stat(dir, &st) != 0 || !S_ISDIR(st.st_mode) || access(dir, W_OK | X_OK) != 0, e, MIEN_E_CONFIG, "DATA_DIR: %s is not a folder to write in",
-                 dir);
-    return MIEN_OK;
-}
-
-static bool is_loopback(const char *host)
-{
-    uint8_t ip[4];
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || (inet_pton(AF_INET, host, ip) == 1 && ip[0] == 127);
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }
 
 /* ---- running ---- */
@@ -129,23 +87,50 @@ static void serve_until_told(const struct mien_serve_settings *s, struct mien_se
     if (!clean) _exit(MIEN_EXIT_ERROR); /* a worker still uses the models */
 }
 
+/* Paths of the facebank and of the log of spoofs. A facebank that nobody has asked for may be missing. */
+static enum mien_code find_facebank(struct mien_serve_settings *s, const char *dir, char bank[MIEN_PATH], char spoofs[MIEN_PATH], struct mien_err *e)
+{
+    MIEN_TRY(mien_data_file(s, dir, s->facebank[0] != '\0' ? s->facebank : "facebank.csv", bank, e));
+    MIEN_TRY(mien_data_file(s, dir, "spoof_log.csv", spoofs, e));
+    const bool there = access(bank, F_OK) == 0;
+    MIEN_FAIL_IF(!there && (s->facebank[0] != '\0' || s->data_folder[0] != '\0'), e, MIEN_E_CONFIG, "FACEBANK: %s: %s", bank, strerror(errno));
+    s->service.facebank = there ? bank : NULL;
+    s->service.spoof_log = there ? spoofs : NULL;
+    return MIEN_OK;
+}
+
+/* A server whose pack cannot recognise has no gallery, and says so; whatever else is wrong with the gallery stops the start. */
+static enum mien_code open_people(struct mien_serve_settings *s, struct mien_models *models, struct mien_people *people, struct mien_err *e)
+{
+    MIEN_TRY(mien_people_redis(s, people, e));
+    if (mien_models_role(models, MIEN_ROLE_EMBED, 0) != NULL) MIEN_TRY(mien_people_gallery(s, models, people, e));
+    else mien_log(MIEN_LOG_WARN, "no_gallery", "why=the pack has no recognition model");
+    s->service.gallery = people->gallery;
+    s->service.redis = people->redis;
+    return MIEN_OK;
+}
+
 static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settings *s, struct mien_err *e)
 {
     struct mien_models *models = NULL;
+    struct mien_people people = {0};
     struct mien_service *service = NULL;
     struct mien_server *server = NULL;
-    char web[PATH_BYTES];
+    char web[MIEN_PATH], dir[MIEN_PATH], bank[MIEN_PATH], spoofs[MIEN_PATH];
     const sigset_t stop = stop_signals();
     if (s->service.web_dir[0] == '\0') s->service.web_dir = mien_cli_beside_program("build/web", web, sizeof web) ? web : NULL;
-    MIEN_TRY(make_data_dir(s->data_dir, e));
+    MIEN_TRY(mien_data_dir(s, true, dir, e));
+    MIEN_TRY(find_facebank(s, dir, bank, spoofs, e));
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads, which inherit it */
     enum mien_code code = mien_cli_models(cli, NULL, &models, e);
+    if (code == MIEN_OK) code = open_people(s, models, &people, e);
     if (code == MIEN_OK) code = mien_service_create(&s->service, models, &service, e);
-    if (code == MIEN_OK && !mien_service_has_keys(service) && !is_loopback(s->server.host))
+    if (code == MIEN_OK && !mien_service_has_keys(service) && !mien_host_is_loopback(s->server.host))
         code = MIEN_FAIL(e, MIEN_E_CONFIG, "HOST: '%.60s' is reachable from outside, and no key is configured: set API_KEYS or API_KEYS_FILE", s->server.host);
     if (code == MIEN_OK) code = mien_server_start(&s->server, mien_service_handler(service), &server, e);
     if (code == MIEN_OK) serve_until_told(s, service, models, &server);
     mien_service_free(&service);
+    mien_people_close(&people);
     mien_models_free(&models);
     return code;
 }
@@ -160,10 +145,11 @@ int mien_verb_serve(struct mien_cli *cli, int argc, char **argv)
     enum mien_code code = mien_config_settings(config, &s, &e);
     if (code == MIEN_OK) {
         set_log_level(s.log_level);
-        keep_memory_private();
+        mien_keep_memory_private();
+        allow_many_connections();
         signal(SIGPIPE, SIG_IGN);
         code = serve(cli, &s, &e);
-        prctl(PR_SET_DUMPABLE, 1L, 0L, 0L, 0L); /* everything is wiped and freed; leak checkers want to look */
+        mien_memory_is_wiped();
     }
     mien_config_free(&config);
     return code == MIEN_OK ? MIEN_EXIT_YES : mien_cli_fail(&e);
@@ -212,26 +198,20 @@ int mien_verb_openapi(struct mien_cli *cli, int argc, char **argv)
 }
 
 /* Whether the server answers GET /livez with 200. */
-static bool is_alive(const char *host, int port)
+static enum mien_code ask_alive(const struct mien_serve_settings *s, bool *alive, struct mien_err *e)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    const struct timeval patience = {.tv_sec = HEALTH_SECONDS};
-    static const char request[] = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    struct addrinfo *list = NULL;
-    char text[16], answer[16] = "";
-    snprintf(text, sizeof text, "%d", port);
-    if (strcmp(host, "0.0.0.0") == 0) host = "127.0.0.1";
-    if (strcmp(host, "::") == 0) host = "::1";
-    if (getaddrinfo(host, text, &hints, &list) != 0) return false;
-    const int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    const bool asked =
-        fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0 && send(fd, request, sizeof request - 1, MSG_NOSIGNAL) == sizeof request - 1;
-    const bool alive = asked && recv(fd, answer, 12, MSG_WAITALL) == 12 && memcmp(answer, "HTTP/1.1 200", 12) == 0;
-    if (fd >= 0) close(fd);
-    freeaddrinfo(list);
-    return alive;
+    struct mien_client *client;
+    struct mien_buf answer;
+    char url[300];
+    int status = 0;
+    mien_server_url(s, url);
+    MIEN_TRY(mien_client_create(url, NULL, &client, e));
+    mien_buf_init(&answer, TEXT_BYTES);
+    const struct mien_ask ask = {.method = "GET", .path = "/livez", .timeout_ms = HEALTH_SECONDS * 1000};
+    *alive = mien_client_ask(client, &ask, &status, &answer, NULL) == MIEN_OK && status == 200;
+    mien_buf_free(&answer);
+    mien_client_free(&client);
+    return MIEN_OK;
 }
 
 int mien_verb_health(struct mien_cli *cli, int argc, char **argv)
@@ -242,10 +222,11 @@ int mien_verb_health(struct mien_cli *cli, int argc, char **argv)
     struct mien_buf out;
     int status = mien_config_read(cli, argc, argv, NULL, 0, &config);
     if (status >= 0) return status;
-    const bool read = mien_config_settings(config, &s, &e) == MIEN_OK;
-    const bool alive = read && is_alive(s.server.host, s.server.port);
+    bool alive = false;
+    enum mien_code code = mien_config_settings(config, &s, &e);
+    if (code == MIEN_OK) code = ask_alive(&s, &alive, &e);
     mien_config_free(&config);
-    if (!read) return mien_cli_fail(&e);
+    if (code != MIEN_OK) return mien_cli_fail(&e);
     mien_buf_init(&out, 64);
     mien_buf_addf(&out, cli->json ? "{\"alive\":%s}\n" : "alive: %s\n", alive ? cli->json ? "true" : "yes" : cli->json ? "false" : "no");
     return mien_cli_print(&out, alive ? MIEN_EXIT_YES : MIEN_EXIT_NO);
