@@ -153,6 +153,7 @@ $(eval $(call bench_rule,conv,engine))
 $(eval $(call bench_rule,body,codec))
 $(eval $(call bench_rule,load,base))
 $(eval $(call bench_rule,library,app))
+$(eval $(call bench_rule,search,gallery))
 
 # Pages that the program serves, each with its gzip form: ours and those of the npm package that ./setup installs in web/docs.
 WEB := $(addprefix $(BUILD)/web/docs/,index.html start.js swagger-ui.css swagger-ui-bundle.js)

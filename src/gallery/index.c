@@ -208,21 +208,11 @@ static void drop_user(struct mien_index *x, uint32_t i)
 
 /* ---- rows ---- */
 
-/* Scales v to bytes and measures what rounding took away. */
-static void quantize(const float *v, int dim, int stride, int8_t *bytes, float *scale, float *error)
+/* v as bytes, and the length of what rounding took away; a little more, for the rounding of that sum. */
+static void quantize(const struct mien_index *x, const float *v, int8_t *bytes, float *scale, float *error)
 {
-    float most = 0;
-    double lost = 0;
-    for (int i = 0; i < dim; i++) most = fmaxf(most, fabsf(v[i]));
-    *scale = most > 1e-30f ? most / 127.0f : 1.0f;
-    for (int i = 0; i < dim; i++) {
-        const float q = rintf(v[i] / *scale);
-        const double d = (double)v[i] - (double)*scale * (double)q;
-        bytes[i] = (int8_t)q;
-        lost += d * d;
-    }
-    memset(bytes + dim, 0, (size_t)(stride - dim));
-    *error = (float)sqrt(lost) * 1.00001f;
+    *error = sqrtf(mien_scan_best()->quantize(v, x->dim, bytes, scale)) * 1.001f;
+    memset(bytes + x->dim, 0, (size_t)(x->stride - x->dim));
 }
 
 static bool prepare(const struct mien_index *x, const uint16_t *templates, int n, struct fresh *out)
@@ -233,7 +223,7 @@ static bool prepare(const struct mien_index *x, const uint16_t *templates, int n
         for (int i = 0; i < x->dim; i++)
             if (!isfinite(v[i])) return false;
         int8_t *bytes = (int8_t *)out[k].bytes;
-        quantize(v, x->dim, x->stride, bytes, &out[k].scale, &out[k].error);
+        quantize(x, v, bytes, &out[k].scale, &out[k].error);
         for (int i = 0; i < x->stride; i++) out[k].bytes[i] = (uint8_t)(bytes[i] + 128);
     }
     explicit_bzero(v, sizeof v);
@@ -518,7 +508,7 @@ static bool take_query(struct search *s, int k, const float *v)
     q->v = v;
     for (int i = 0; i < x->dim; i++) norm += (double)v[i] * (double)v[i];
     if (!isfinite(norm)) return false;
-    quantize(v, x->dim, x->stride, bytes, &q->scale, &q->error);
+    quantize(x, v, bytes, &q->scale, &q->error);
     q->norm = (float)sqrt(norm) * 1.00001f;
     for (int i = 0; i < x->stride; i++) q->shift += 128 * bytes[i];
     return true;

@@ -1,6 +1,7 @@
 /* Scalar kernels and the choice among them. */
 #include "gallery/scan.h"
 
+#include <math.h>
 #include "base/cpu.h"
 #include "gallery/half.h"
 
@@ -25,6 +26,19 @@ static int candidates(const int32_t *dot, const float *scale, const float *error
     return found;
 }
 
+static float quantize(const float *v, int dim, int8_t *bytes, float *scale)
+{
+    float most = 0, lost = 0;
+    for (int i = 0; i < dim; i++) most = fmaxf(most, fabsf(v[i]));
+    *scale = most > 1e-30f ? most / 127.0f : 1.0f;
+    for (int i = 0; i < dim; i++) {
+        const float q = rintf(v[i] / *scale), d = v[i] - *scale * q;
+        bytes[i] = (int8_t)q;
+        lost += d * d;
+    }
+    return lost;
+}
+
 static float exact(const uint16_t *half, const float *query, int dim)
 {
     float block[64], sum[8] = {0};
@@ -36,7 +50,7 @@ static float exact(const uint16_t *half, const float *query, int dim)
     return (sum[0] + sum[1]) + (sum[2] + sum[3]) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
-const struct mien_scan mien_scan_scalar = {"scalar", dots, candidates, exact};
+const struct mien_scan mien_scan_scalar = {"scalar", dots, candidates, quantize, exact};
 
 const struct mien_scan *mien_scan_best(void)
 {

@@ -66,6 +66,39 @@ static int candidates(const int32_t *dot, const float *scale, const float *error
     return found;
 }
 
+static inline float sum8(__m256 v)
+{
+    float lane[8];
+    _mm256_storeu_ps(lane, v);
+    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+}
+
+/* The last numbers of a length that is no multiple of 8 are masked off; loads beyond the end do not fault. */
+static inline __m256i lanes(int n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
+
+static float quantize(const float *v, int dim, int8_t *bytes, float *scale)
+{
+    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    __m256 most = _mm256_setzero_ps(), lost = most;
+    float lane[8], top = 0;
+    for (int i = 0; i < dim; i += 8) most = _mm256_max_ps(most, _mm256_and_ps(magnitude, _mm256_maskload_ps(v + i, lanes(dim - i))));
+    _mm256_storeu_ps(lane, most);
+    for (int i = 0; i < 8; i++) top = lane[i] > top ? lane[i] : top;
+    *scale = top > 1e-30f ? top / 127.0f : 1.0f;
+    const __m256 s = _mm256_set1_ps(*scale);
+    for (int i = 0; i < dim; i += 8) {
+        const __m256 x = _mm256_maskload_ps(v + i, lanes(dim - i));
+        const __m256i q = _mm256_cvtps_epi32(_mm256_div_ps(x, s));
+        const __m256 d = _mm256_sub_ps(x, _mm256_mul_ps(s, _mm256_cvtepi32_ps(q)));
+        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+        int8_t eight[16];
+        lost = _mm256_add_ps(lost, _mm256_mul_ps(d, d));
+        _mm_storeu_si128((__m128i *)(void *)eight, _mm_packs_epi16(words, words));
+        for (int k = 0; k < 8 && i + k < dim; k++) bytes[i + k] = eight[k];
+    }
+    return sum8(lost);
+}
+
 static float exact(const uint16_t *half, const float *query, int dim)
 {
     __m256 a = _mm256_setzero_ps(), b = a;
@@ -74,10 +107,9 @@ static float exact(const uint16_t *half, const float *query, int dim)
         a = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i))), _mm256_loadu_ps(query + i), a);
         b = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(half + i + 8))), _mm256_loadu_ps(query + i + 8), b);
     }
-    float lane[8], rest = 0;
-    _mm256_storeu_ps(lane, _mm256_add_ps(a, b));
+    float rest = 0;
     for (; i < dim; i++) rest += _cvtsh_ss(half[i]) * query[i];
-    return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7])) + rest;
+    return sum8(_mm256_add_ps(a, b)) + rest;
 }
 
-const struct mien_scan mien_scan_avx2 = {"avx2", dots, candidates, exact};
+const struct mien_scan mien_scan_avx2 = {"avx2", dots, candidates, quantize, exact};

@@ -24,7 +24,6 @@ static inline void four_by_one(const uint8_t *rows, size_t stride, const int8_t 
     __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
     for (size_t i = 0; i < stride; i += MIEN_SCAN_LINE) {
         const __m512i q = load(query + i);
-        for (size_t r = 0; r < ROWS; r++) _mm_prefetch((const char *)rows + r * stride + i + AHEAD, _MM_HINT_T0);
         a = _mm512_dpbusd_epi32(a, load(rows + i), q);
         b = _mm512_dpbusd_epi32(b, load(rows + stride + i), q);
         c = _mm512_dpbusd_epi32(c, load(rows + 2 * stride + i), q);
@@ -33,21 +32,35 @@ static inline void four_by_one(const uint8_t *rows, size_t stride, const int8_t 
     _mm_storeu_si128((__m128i *)(void *)out, sums(a, b, c, d));
 }
 
-/* ROWS rows by QUERIES queries; out is of the first row and query. */
+/* Adds 64 bytes of four rows times those of one query. */
+static inline void add_products(__m512i s[ROWS], const __m512i row[ROWS], __m512i query)
+{
+    s[0] = _mm512_dpbusd_epi32(s[0], row[0], query);
+    s[1] = _mm512_dpbusd_epi32(s[1], row[1], query);
+    s[2] = _mm512_dpbusd_epi32(s[2], row[2], query);
+    s[3] = _mm512_dpbusd_epi32(s[3], row[3], query);
+}
+
+static inline void zero(__m512i s[ROWS]) { s[0] = s[1] = s[2] = s[3] = _mm512_setzero_si512(); }
+
+static inline void store_sums(const __m512i s[ROWS], int32_t *out) { _mm_storeu_si128((__m128i *)(void *)out, sums(s[0], s[1], s[2], s[3])); }
+
+/* ROWS rows by QUERIES queries; out is of the first row and query. Written out, because loops over arrays of registers would keep them in memory. */
 static inline void four_by_four(const uint8_t *rows, size_t stride, const int8_t *queries, size_t n, int32_t *out)
 {
-    __m512i s[QUERIES][ROWS];
-    for (int q = 0; q < QUERIES; q++)
-        for (int r = 0; r < ROWS; r++) s[q][r] = _mm512_setzero_si512();
+    __m512i a[ROWS], b[ROWS], c[ROWS], d[ROWS];
+    zero(a), zero(b), zero(c), zero(d);
     for (size_t i = 0; i < stride; i += MIEN_SCAN_LINE) {
-        __m512i row[ROWS];
-        for (size_t r = 0; r < ROWS; r++) row[r] = load(rows + r * stride + i);
-        for (size_t q = 0; q < QUERIES; q++) {
-            const __m512i query = load(queries + q * stride + i);
-            for (int r = 0; r < ROWS; r++) s[q][r] = _mm512_dpbusd_epi32(s[q][r], row[r], query);
-        }
+        const __m512i row[ROWS] = {load(rows + i), load(rows + stride + i), load(rows + 2 * stride + i), load(rows + 3 * stride + i)};
+        add_products(a, row, load(queries + i));
+        add_products(b, row, load(queries + stride + i));
+        add_products(c, row, load(queries + 2 * stride + i));
+        add_products(d, row, load(queries + 3 * stride + i));
     }
-    for (size_t q = 0; q < QUERIES; q++) _mm_storeu_si128((__m128i *)(void *)(out + q * n), sums(s[q][0], s[q][1], s[q][2], s[q][3]));
+    store_sums(a, out);
+    store_sums(b, out + n);
+    store_sums(c, out + 2 * n);
+    store_sums(d, out + 3 * n);
 }
 
 static int32_t one_by_one(const uint8_t *row, size_t stride, const int8_t *query)
@@ -64,8 +77,7 @@ static void dots(const uint8_t *rows, int n, int stride, const int8_t *queries, 
     for (; r + ROWS <= count; r += ROWS) {
         const uint8_t *row = rows + r * step;
         int q = 0;
-        if (n_queries >= QUERIES)
-            for (size_t i = 0; i < ROWS * step; i += MIEN_SCAN_LINE) _mm_prefetch((const char *)row + AHEAD + i, _MM_HINT_T0);
+        for (size_t i = 0; i < ROWS * step; i += MIEN_SCAN_LINE) _mm_prefetch((const char *)row + AHEAD + i, _MM_HINT_T0);
         for (; q + QUERIES <= n_queries; q += QUERIES) four_by_four(row, step, queries + (size_t)q * step, count, out + (size_t)q * count + r);
         for (; q < n_queries; q++) four_by_one(row, step, queries + (size_t)q * step, out + (size_t)q * count + r);
     }
@@ -89,6 +101,7 @@ static int candidates(const int32_t *dot, const float *scale, const float *error
     return found;
 }
 
+static float quantize(const float *v, int dim, int8_t *bytes, float *scale) { return mien_scan_avx2.quantize(v, dim, bytes, scale); }
 static float exact(const uint16_t *half, const float *query, int dim) { return mien_scan_avx2.exact(half, query, dim); }
 
-const struct mien_scan mien_scan_avx512vnni = {"avx512vnni", dots, candidates, exact};
+const struct mien_scan mien_scan_avx512vnni = {"avx512vnni", dots, candidates, quantize, exact};

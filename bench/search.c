@@ -1,0 +1,166 @@
+/* Times the search index against its own float32 scan and the speed at which this core reads memory; bench/search runs it and adds numpy.
+ *
+ *     search TEMPLATES DIM ROUNDS [FILE]     prints JSON; FILE: the first templates as float32, for others to search */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "base/clock.h"
+#include "gallery/half.h"
+#include "gallery/index.h"
+#include "gallery/scan.h"
+
+enum { QUERIES = 16, TOP = 5, MOST = 1024 };
+
+static uint64_t state = 88172645463325252u;
+static uint64_t next_random(void) /* xorshift64 (Marsaglia 2003) */
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+}
+
+/* About normal: a sum of uniform numbers. */
+static float normal(void)
+{
+    const uint64_t r = next_random();
+    return ((float)(r & 0xffff) + (float)(r >> 16 & 0xffff) + (float)(r >> 32 & 0xffff) + (float)(r >> 48)) / 32768.0f - 4.0f;
+}
+
+static void unit(float *v, int dim)
+{
+    float sum = 0;
+    for (int i = 0; i < dim; i++) sum += v[i] * v[i];
+    for (int i = 0; i < dim; i++) v[i] /= sqrtf(sum);
+}
+
+/* Of recognisers' embeddings no two people are quite independent: a common part gives similarities that spread around more than 0. */
+static void face(const float *common, int dim, float *v)
+{
+    for (int i = 0; i < dim; i++) v[i] = normal() + 0.3f * common[i];
+    unit(v, dim);
+}
+
+static size_t resident(void)
+{
+    size_t pages = 0, total = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f == NULL || fscanf(f, "%zu %zu", &total, &pages) != 2) pages = 0;
+    if (f != NULL) fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static double least(double a, double b) { return a < b ? a : b; }
+
+typedef uint64_t line __attribute__((vector_size(64)));
+
+/* Bytes a second that this core reads from memory: four sums over a block far larger than the caches, fetched ahead as the search does. */
+static double read_speed(size_t bytes, int rounds)
+{
+    line *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    double best = 1e9;
+    if ((void *)p == MAP_FAILED) return 0;
+    madvise(p, bytes, MADV_HUGEPAGE);
+    memset(p, 1, bytes);
+    line s[4] = {{0}};
+    for (int r = 0; r < rounds; r++) {
+        const uint64_t start = mien_now_ns();
+        for (size_t i = 0; i < bytes / sizeof *p; i += 4)
+            for (size_t k = 0; k < 4; k++) {
+                __builtin_prefetch(p + i + k + 64);
+                s[k] ^= p[i + k];
+            }
+        best = least(best, mien_elapsed_ms(start));
+    }
+    munmap(p, bytes);
+    s[0] += s[1] + s[2] + s[3];
+    return s[0][0] != 1 ? (double)bytes / (best * 1e-3) : 0; /* looked at, so that it is computed */
+}
+
+/* The same question asked of every template in float32. */
+static double float_scan(const float *all, int n, int dim, const float *query, int *best_row)
+{
+    const uint64_t start = mien_now_ns();
+    float best = -2;
+    for (int r = 0; r < n; r++) {
+        const float *v = all + (size_t)r * (size_t)dim;
+        float s[16] = {0};
+        for (int i = 0; i + 16 <= dim; i += 16)
+            for (int k = 0; k < 16; k++) s[k] += v[i + k] * query[i + k];
+        float sum = 0;
+        for (int k = 0; k < 16; k++) sum += s[k];
+        if (sum > best) {
+            best = sum;
+            *best_row = r;
+        }
+    }
+    return mien_elapsed_ms(start);
+}
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "search: %s\n", what);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    const int n = argc > 3 ? (int)strtol(argv[1], NULL, 10) : 0, dim = argc > 3 ? (int)strtol(argv[2], NULL, 10) : 0;
+    const int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
+    static float common[MOST], v[MOST], queries[QUERIES * MOST];
+    static uint16_t half[MOST];
+    static struct mien_hit hits[QUERIES * TOP];
+    struct mien_index *index;
+    int counts[QUERIES], floats = n < 200000 ? n : 200000, row = 0;
+    if (n < 1 || dim < 16 || dim > MOST || dim % 16 != 0 || rounds < 1) return fail("usage: search TEMPLATES DIM ROUNDS [FILE]");
+    const size_t before = resident();
+    float *all = malloc((size_t)floats * (size_t)dim * sizeof *all);
+    if (all == NULL || mien_index_create(dim, &index, NULL) != MIEN_OK) return fail("no memory");
+    memset(all, 0, (size_t)floats * (size_t)dim * sizeof *all);
+    for (int i = 0; i < dim; i++) common[i] = normal();
+    const size_t with_floats = resident();
+    uint64_t start = mien_now_ns();
+    double made_ms = 0;
+    for (int i = 0; i < n; i++) {
+        char id[24];
+        uint64_t t = mien_now_ns();
+        face(common, dim, v);
+        mien_half_from_float(v, half, (size_t)dim);
+        if (i < floats) mien_half_to_float(half, all + (size_t)i * (size_t)dim, (size_t)dim);
+        made_ms += mien_elapsed_ms(t);
+        snprintf(id, sizeof id, "user%08d", i);
+        if (mien_index_set(index, id, id, half, 1, NULL) != MIEN_OK) return fail("the index is full");
+    }
+    const double fill_ms = mien_elapsed_ms(start) - made_ms;
+    const size_t memory = resident() - with_floats;
+    for (int q = 0; q < QUERIES; q++) face(common, dim, queries + q * dim);
+    double one = 1e9, many = 1e9, scan = 1e9;
+    const double speed = read_speed((size_t)1 << 30, rounds);
+    for (int r = 0; r < rounds; r++) {
+        for (int q = 0; q < QUERIES; q++) {
+            start = mien_now_ns();
+            if (mien_index_search(index, queries + q * dim, 1, TOP, -1.0f, hits, counts, NULL) != MIEN_OK) return fail("search failed");
+            one = least(one, mien_elapsed_ms(start));
+        }
+        start = mien_now_ns();
+        if (mien_index_search(index, queries, QUERIES, TOP, -1.0f, hits, counts, NULL) != MIEN_OK) return fail("search failed");
+        many = least(many, mien_elapsed_ms(start));
+        scan = least(scan, float_scan(all, floats, dim, queries, &row) * n / floats);
+    }
+    if (argc > 4) {
+        FILE *f = fopen(argv[4], "wb");
+        if (f == NULL || fwrite(all, sizeof *all, (size_t)floats * (size_t)dim, f) != (size_t)floats * (size_t)dim || fclose(f) != 0) return fail("cannot write");
+    }
+    const double scanned = (double)n * dim / (one * 1e-3);
+    printf("{\"kernel\": \"%s\", \"templates\": %d, \"dim\": %d, \"one_ms\": %.2f, \"batch_of_16_ms\": %.2f, \"batch_gain\": %.2f, \"float32_ms\": %.2f, "
+           "\"float32_ratio\": %.2f, \"read_gb_s\": %.2f, \"scanned_gb_s\": %.2f, \"share_of_read\": %.3f, \"resident_bytes\": %zu, \"fill_ms\": %.0f, "
+           "\"float_rows\": %d, \"float_best\": %d, \"process_before_bytes\": %zu}\n",
+           mien_scan_best()->name, n, dim, one, many, QUERIES * one / many, scan, scan / one, speed * 1e-9, scanned * 1e-9, scanned / speed, memory, fill_ms, floats, row,
+           before);
+    mien_index_free(&index);
+    free(all);
+    return 0;
+}
