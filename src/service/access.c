@@ -18,7 +18,7 @@ struct key { uint8_t digest[DIGEST]; char name[MIEN_KEY_NAME]; unsigned scopes; 
 struct mien_access {
     int n_keys;
     struct key *key;
-    uint64_t salt; /* so that identities of addresses mean nothing outside this process */
+    uint64_t salt; /* so that identities of addresses mean nothing outside this process, or outside the servers of one Redis */
     const char *origins, *proxies, *hosts; /* comma-separated, the settings' */
 };
 
@@ -128,7 +128,7 @@ enum mien_code mien_access_create(const struct mien_service_settings *s, struct 
     a->origins = s->cors_origins != NULL ? s->cors_origins : "";
     a->proxies = s->trusted_proxies != NULL ? s->trusted_proxies : "";
     a->hosts = s->allowed_hosts != NULL ? s->allowed_hosts : "";
-    enum mien_code code = mien_random(&a->salt, sizeof a->salt, e);
+    enum mien_code code = s->redis != NULL ? mien_redis_salt(s->redis, &a->salt, e) : mien_random(&a->salt, sizeof a->salt, e);
     if (code == MIEN_OK && s->api_keys != NULL) code = add_keys(a, s->api_keys, " \t\r\n;", e);
     if (code == MIEN_OK && s->api_keys_file != NULL && s->api_keys_file[0] != 0) code = add_key_file(a, s->api_keys_file, e);
     if (code == MIEN_OK) *out = a;

@@ -42,10 +42,11 @@ enum mien_code mien_do_smile_check(struct mien_call *c, struct mien_err *e)
 enum mien_code mien_do_blink_check(struct mien_call *c, struct mien_err *e)
 {
     struct mien_face *face;
+    struct mien_blink blink;
     bool blinked;
     MIEN_TRY(mien_person_look(c, mien_call_image(c, "image"), "image", MIEN_WANT_EYES, &face, e));
     const struct mien_track_frame frame = frame_of(c);
-    const struct mien_blink blink = mien_tracks_blink(mien_service_tracks(c->service), &frame, face != NULL ? face->ear : NAN, &blinked);
+    MIEN_TRY(mien_tracks_blink(mien_service_tracks(c->service), &frame, face != NULL ? face->ear : NAN, &blink, &blinked, e));
     const float left = face != NULL ? face->ear_left : 0.0f, right = face != NULL ? face->ear_right : 0.0f;
     mien_put_bool(c, "blinkDetected", blinked);
     mien_put_fixed(c, "earValue", face != NULL ? (double)face->ear : 0.0, 4);
@@ -73,7 +74,8 @@ enum mien_code mien_do_head_pose(struct mien_call *c, struct mien_err *e)
     const struct mien_head head = face != NULL ? mien_head_ratio(face) : (struct mien_head){0};
     const enum mien_direction direction = mien_head_direction(head, mien_call_flag(c, "mirrored"));
     const struct mien_track_frame frame = frame_of(c);
-    const struct mien_turns turns = mien_tracks_turn(mien_service_tracks(c->service), &frame, direction);
+    struct mien_turns turns;
+    MIEN_TRY(mien_tracks_turn(mien_service_tracks(c->service), &frame, direction, &turns, e));
     mien_put_fixed(c, "yaw", (double)head.yaw, 4);
     mien_put_fixed(c, "pitch", (double)head.pitch, 4);
     mien_put_text(c, "direction", mien_direction_name(direction));

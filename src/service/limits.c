@@ -2,12 +2,15 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include "store/redis.h"
 
 struct bucket { uint64_t client, last_ns; double tokens; bool used; };
 
 struct mien_limits {
-    double rate, burst;
+    double rate;
+    int burst;
     pthread_mutex_t lock;
     struct bucket bucket[MIEN_LIMITS_SETS][MIEN_LIMITS_WAYS];
 };
@@ -62,4 +65,12 @@ bool mien_limits_take(struct mien_limits *l, uint64_t client, uint64_t now_ns, i
     *retry_after_s = given ? 0 : (int)fmin(3600.0, fmax(1.0, ceil((1.0 - b->tokens) / l->rate)));
     pthread_mutex_unlock(&l->lock);
     return given;
+}
+
+bool mien_limits_take_shared(const struct mien_limits *l, struct mien_redis *redis, uint64_t client, int *retry_after_s)
+{
+    char key[40];
+    bool taken;
+    snprintf(key, sizeof key, "mien:rate:%016llx", (unsigned long long)client);
+    return mien_redis_take_token(redis, key, l->rate, l->burst, &taken, retry_after_s, NULL) != MIEN_OK || taken;
 }

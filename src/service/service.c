@@ -179,16 +179,31 @@ static enum mien_problem find_route(struct mien_exchange *x, struct mien_respons
     return MIEN_PROBLEM_METHOD_NOT_ALLOWED;
 }
 
-static enum mien_problem check_rate(struct mien_exchange *x, struct mien_response *r)
+static bool is_limited(const struct mien_exchange *x) { return x->call.service->limits != NULL && x->call.route->scope != MIEN_SCOPE_NONE; }
+
+static enum mien_problem too_often(struct mien_response *r, int wait_s)
 {
-    struct mien_service *s = x->call.service;
-    int wait_s = 0;
-    if (s->limits == NULL || x->call.route->scope == MIEN_SCOPE_NONE) return MIEN_PROBLEM_NONE;
-    if (mien_limits_take(s->limits, x->caller.client, mien_now_ns(), &wait_s)) return MIEN_PROBLEM_NONE;
     char text[16];
     snprintf(text, sizeof text, "%d", wait_s);
     mien_response_header(r, "Retry-After", text);
     return MIEN_PROBLEM_RATE_LIMITED;
+}
+
+static enum mien_problem check_rate(struct mien_exchange *x, struct mien_response *r)
+{
+    int wait_s = 0;
+    if (!is_limited(x) || mien_limits_take(x->call.service->limits, x->caller.client, mien_now_ns(), &wait_s)) return MIEN_PROBLEM_NONE;
+    return too_often(r, wait_s);
+}
+
+/* The bucket that is one for all servers of a Redis. Only on workers: event threads wait for nobody. */
+static enum mien_problem check_shared_rate(struct mien_exchange *x, struct mien_response *r)
+{
+    const struct mien_service *s = x->call.service;
+    int wait_s = 0;
+    if (s->settings.redis == NULL || !is_limited(x)) return MIEN_PROBLEM_NONE;
+    if (mien_limits_take_shared(s->limits, s->settings.redis, x->caller.client, &wait_s)) return MIEN_PROBLEM_NONE;
+    return too_often(r, wait_s);
 }
 
 /* Body's form and size, by the headers. */
@@ -272,7 +287,8 @@ static enum mien_next answer(void *context, int worker, struct mien_request *q, 
     enum mien_problem p = MIEN_PROBLEM_NONE;
     if (!x->validated) {
         x->validated = true;
-        p = mien_body_read(x);
+        if (worker >= 0) p = check_shared_rate(x, r);
+        if (p == MIEN_PROBLEM_NONE) p = mien_body_read(x);
         if (p == MIEN_PROBLEM_NONE && worker >= 0 && mien_body_has_urls(x)) return MIEN_NEXT_FETCH;
     }
     if (p == MIEN_PROBLEM_NONE) p = mien_body_images(x);
@@ -371,7 +387,7 @@ static enum mien_code fill(struct mien_service *s, struct mien_err *e)
     const struct mien_service_settings *t = &s->settings;
     MIEN_TRY(mien_access_create(t, &s->access, e));
     if (t->rate_limit > 0.0) MIEN_TRY(mien_limits_create(t->rate_limit, t->rate_burst, &s->limits, e));
-    s->tracks = mien_tracks_create(MIEN_TRACKS_MAX);
+    s->tracks = t->redis != NULL ? mien_tracks_create_shared(t->redis) : mien_tracks_create(MIEN_TRACKS_MAX);
     MIEN_FAIL_IF(s->tracks == NULL, e, MIEN_E_NOMEM, "out of memory");
     MIEN_TRY(mien_fetch_create(&t->fetch, &s->fetch, e));
     MIEN_TRY(mien_pages_load(t->web_dir, &s->pages, e));

@@ -14,8 +14,15 @@ static const uint64_t S = UINT64_C(1000000000);
 static int count_after(struct mien_tracks *t, uint64_t client, const char *session, bool reset, uint64_t now_ns, float ear)
 {
     const struct mien_track_frame f = {client, session, reset, now_ns};
+    struct mien_blink b = {.count = -1};
     bool blinked;
-    return mien_tracks_blink(t, &f, ear, &blinked).count;
+    return mien_tracks_blink(t, &f, ear, &b, &blinked, NULL) == MIEN_OK ? b.count : -1;
+}
+
+static struct mien_turns turns_after(struct mien_tracks *t, const struct mien_track_frame *f, enum mien_direction d)
+{
+    struct mien_turns turns = {.left_frames = -1};
+    return mien_tracks_turn(t, f, d, &turns, NULL) == MIEN_OK ? turns : (struct mien_turns){.left_frames = -1};
 }
 
 static int blink(struct mien_tracks *t, uint64_t client, const char *session, uint64_t now_ns)
@@ -58,9 +65,9 @@ static void reset_and_long_idleness_begin_anew(void **state)
     assert_int_equal(count_after(t, 1, "a", false, (701 + MIEN_TRACK_IDLE_S) * S, 0.3f), 0);
     /* The reset frame itself counts. */
     const struct mien_track_frame f = {1, "turn", true, 2000 * S}, g = {1, "turn", false, 2001 * S};
-    mien_tracks_turn(t, &f, MIEN_LEFT);
-    assert_true(mien_tracks_turn(t, &g, MIEN_LEFT).left_done);
-    assert_false(mien_tracks_turn(t, &f, MIEN_LEFT).left_done);
+    turns_after(t, &f, MIEN_LEFT);
+    assert_true(turns_after(t, &g, MIEN_LEFT).left_done);
+    assert_false(turns_after(t, &f, MIEN_LEFT).left_done);
     mien_tracks_free(&t);
 }
 
@@ -72,10 +79,10 @@ static void no_face_ends_a_blink_and_a_turn(void **state)
     count_after(t, 1, NULL, false, S + S / 5, NAN);
     assert_int_equal(count_after(t, 1, NULL, false, S + 2 * S / 5, 0.3f), 0);
     const struct mien_track_frame f = {1, NULL, false, 2 * S};
-    mien_tracks_turn(t, &f, MIEN_LEFT);
-    mien_tracks_turn(t, &f, MIEN_FORWARD);
-    assert_false(mien_tracks_turn(t, &f, MIEN_LEFT).left_done);
-    assert_true(mien_tracks_turn(t, &f, MIEN_LEFT).left_done);
+    turns_after(t, &f, MIEN_LEFT);
+    turns_after(t, &f, MIEN_FORWARD);
+    assert_false(turns_after(t, &f, MIEN_LEFT).left_done);
+    assert_true(turns_after(t, &f, MIEN_LEFT).left_done);
     mien_tracks_free(&t);
 }
 
@@ -131,10 +138,9 @@ static void *blinks_much(void *p)
     struct worker *w = p;
     for (int i = 0; i < 5000; i++) {
         const struct mien_track_frame crowd = {99, i % 2 != 0 ? "x" : "y", i % 50 == 0, (uint64_t)(i + 1) * S};
-        bool blinked;
         w->blinks = blink(w->t, w->client, "mine", (uint64_t)(i + 1) * S);
-        mien_tracks_blink(w->t, &crowd, i % 3 != 0 ? 0.1f : 0.3f, &blinked);
-        mien_tracks_turn(w->t, &crowd, MIEN_RIGHT);
+        count_after(w->t, 99, crowd.session, crowd.reset, crowd.now_ns, i % 3 != 0 ? 0.1f : 0.3f);
+        turns_after(w->t, &crowd, MIEN_RIGHT);
     }
     return NULL;
 }
