@@ -17,8 +17,8 @@ void mien_limits_free(struct mien_limits **l);
 /* Takes one token of `client` at the time `now_ns`. False: none is left; *retry_after_s (at least 1) says when there will be one. */
 bool mien_limits_take(struct mien_limits *l, uint64_t client, uint64_t now_ns, int *retry_after_s);
 
-/* The same of a bucket in Redis, which all its servers share; waits for it. When Redis cannot be asked the answer is true: then only the bucket of this process,
- * which is taken from besides, limits. */
+/* The same of a bucket in Redis, which all its servers share; waits for it. When Redis cannot be asked the answer is true: then only the bucket of this
+ * process limits, from which is taken besides. */
 bool mien_limits_take_shared(const struct mien_limits *l, struct mien_redis *redis, uint64_t client, int *retry_after_s);
 
 enum { MIEN_LIMITS_SETS = 2048, MIEN_LIMITS_WAYS = 8 };

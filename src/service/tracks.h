@@ -1,5 +1,5 @@
-/* What the server remembers between the frames of one person who blinks or turns the head: counters, no images. Either in a fixed table, where the entry that was
- * not used for longest makes room, or in Redis, for all servers of it; there a value lives MIEN_TRACK_IDLE_S after its last frame. Thread-safe. */
+/* What the server remembers between the frames of one person who blinks or turns the head: counters, no images. Either in a fixed table, where the entry that
+ * was not used for longest makes room, or in Redis, for all servers of it; there a value lives MIEN_TRACK_IDLE_S after its last frame. Thread-safe. */
 #ifndef MIEN_SERVICE_TRACKS_H
 #define MIEN_SERVICE_TRACKS_H
 

@@ -25,9 +25,9 @@ enum mien_code mien_redis_store(struct mien_redis *r, struct mien_store **out, s
 enum mien_code mien_redis_take_token(struct mien_redis *r, const char *key, double rate, int burst, bool *taken, int *retry_after_s, struct mien_err *e)
                                      MIEN_MUST_CHECK;
 
-/* Reads, changes and writes a small value without anybody between (compared before it is written, repeated when somebody was). `change` gets the old value (n 0:
- * there is none) and writes the new one into `room`, returning its size (0: there is none any more); it may be called several times. The key lives ttl_s from
- * now on. */
+/* Reads, changes and writes a small value without anybody between (compared before it is written, repeated when somebody was). `change` gets the old value
+ * (n 0: there is none) and writes the new one into `room`, returning its size (0: there is none any more); it may be called several times. The key lives
+ * ttl_s from now on. */
 enum { MIEN_REDIS_VALUE = 512 };
 typedef size_t mien_redis_change(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_REDIS_VALUE]);
 enum mien_code mien_redis_update(struct mien_redis *r, const char *key, int ttl_s, mien_redis_change *change, void *context, struct mien_err *e)

@@ -121,7 +121,8 @@ static enum mien_code compare(void *context, const struct mien_user *user, const
     bool same = false;
     for (int i = 0; i < seen->n && !same; i++) {
         const struct mien_record *want = &seen->made->record[i];
-        same = memcmp(want->id, record->id, MIEN_RECORD_ID) == 0 && want->sealed_n == record->sealed_n && memcmp(want->sealed, record->sealed, want->sealed_n) == 0;
+        same = memcmp(want->id, record->id, MIEN_RECORD_ID) == 0 && want->sealed_n == record->sealed_n &&
+               memcmp(want->sealed, record->sealed, want->sealed_n) == 0;
     }
     *(same ? &seen->found : &seen->others) += 1;
     return MIEN_OK;
