@@ -85,8 +85,6 @@ enum { MIEN_OUTPUT_BYTES = 512 << 20 }; /* most that one command may print */
 /* `label done/total` on one line of standard error while that is a terminal; erased when done == total. Any thread. */
 void mien_cli_progress(const char *label, size_t done, size_t total);
 
-/* Writes a parsed value as it is. */
-void mien_cli_copy_json(struct mien_jw *w, const struct mien_json *v);
 
 /* ---- models and photos ---- */
 

@@ -55,28 +55,6 @@ enum mien_code mien_cli_models_dir(const struct mien_cli *cli, char *dir, size_t
 
 /* ---- the manifest with another model in a role ---- */
 
-void mien_cli_copy_json(struct mien_jw *w, const struct mien_json *v)
-{
-    const char *key;
-    if (mien_json_is_object(v)) {
-        mien_jw_object(w);
-        for (size_t i = 0; i < mien_json_size(v); i++) {
-            const struct mien_json *m = mien_json_member(v, i, &key);
-            mien_jw_key(w, key);
-            mien_cli_copy_json(w, m);
-        }
-        mien_jw_end_object(w);
-    } else if (mien_json_is_array(v)) {
-        mien_jw_array(w);
-        for (size_t i = 0; i < mien_json_size(v); i++) mien_cli_copy_json(w, mien_json_at(v, i));
-        mien_jw_end_array(w);
-    } else if (mien_json_is_string(v)) mien_jw_string(w, mien_json_string(v, ""));
-    else if (mien_json_is_number(v) && mien_json_integer(v, 0) == mien_json_integer(v, 1)) mien_jw_integer(w, mien_json_integer(v, 0));
-    else if (mien_json_is_number(v)) mien_jw_number(w, mien_json_number(v, 0), 17);
-    else if (mien_json_is_null(v)) mien_jw_null(w);
-    else mien_jw_bool(w, mien_json_bool(v, false));
-}
-
 static void copy_manifest(struct mien_jw *w, const struct mien_json *root, const char *role, const char *id)
 {
     const char *key;
@@ -85,7 +63,7 @@ static void copy_manifest(struct mien_jw *w, const struct mien_json *root, const
         const struct mien_json *m = mien_json_member(root, i, &key);
         mien_jw_key(w, key);
         if (strcmp(key, "roles") != 0) {
-            mien_cli_copy_json(w, m);
+            mien_jw_copy(w, m);
             continue;
         }
         mien_jw_object(w);
@@ -93,7 +71,7 @@ static void copy_manifest(struct mien_jw *w, const struct mien_json *root, const
             const struct mien_json *r = mien_json_member(m, k, &key);
             if (strcmp(key, role) == 0) continue;
             mien_jw_key(w, key);
-            mien_cli_copy_json(w, r);
+            mien_jw_copy(w, r);
         }
         mien_jw_key(w, role);
         mien_jw_string(w, id);

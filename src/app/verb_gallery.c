@@ -54,7 +54,7 @@ static void list_user(struct listing *l, const char *user_id, const char *name, 
     mien_jw_key(&l->w, "enrolled_at");
     mien_jw_string(&l->w, enrolled_at);
     mien_jw_key(&l->w, "metadata");
-    mien_cli_copy_json(&l->w, metadata);
+    mien_jw_copy(&l->w, metadata);
     mien_jw_key(&l->w, "templates");
     mien_jw_integer(&l->w, templates);
     mien_jw_end_object(&l->w);

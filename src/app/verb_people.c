@@ -84,7 +84,7 @@ static void enroll_members(struct mien_jw *w, const void *context)
     }
     if (x->metadata != NULL && mien_json_parse(x->metadata, strlen(x->metadata), &metadata, NULL) == MIEN_OK) {
         mien_jw_key(w, "metadata");
-        mien_cli_copy_json(w, metadata);
+        mien_jw_copy(w, metadata);
     }
     mien_json_free(&metadata);
     mien_jw_key(w, "append");

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "app/reach.h"
-#include "app/transfer.h"
+#include "gallery/transfer.h"
 #include "gallery/half.h"
 
 enum { PAGE = 1000, PAGE_BYTES = 64 << 20, LINE_BYTES = 64 << 10, BODY_BYTES = 16 << 20 /* of one request */ };

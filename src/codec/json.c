@@ -307,3 +307,31 @@ void mien_jw_null(struct mien_jw *w)
     separate(w);
     mien_buf_adds(w->out, "null");
 }
+
+void mien_jw_copy(struct mien_jw *w, const struct mien_json *v)
+{
+    const char *key;
+    if (mien_json_is_object(v)) {
+        mien_jw_object(w);
+        for (size_t i = 0; i < mien_json_size(v); i++) {
+            const struct mien_json *m = mien_json_member(v, i, &key);
+            mien_jw_key(w, key);
+            mien_jw_copy(w, m);
+        }
+        mien_jw_end_object(w);
+    } else if (mien_json_is_array(v)) {
+        mien_jw_array(w);
+        for (size_t i = 0; i < mien_json_size(v); i++) mien_jw_copy(w, mien_json_at(v, i));
+        mien_jw_end_array(w);
+    } else if (mien_json_is_string(v)) mien_jw_string(w, mien_json_string(v, ""));
+    else if (mien_json_is_number(v) && mien_json_integer(v, 0) == mien_json_integer(v, 1)) mien_jw_integer(w, mien_json_integer(v, 0));
+    else if (mien_json_is_number(v)) mien_jw_number(w, mien_json_number(v, 0), 17);
+    else if (mien_json_is_null(v)) mien_jw_null(w);
+    else mien_jw_bool(w, mien_json_bool(v, false));
+}
+
+void mien_jw_text(struct mien_jw *w, const char *json)
+{
+    separate(w);
+    mien_buf_adds(w->out, json);
+}

@@ -1,11 +1,10 @@
 /* The lines of exported galleries. */
-#include "app/transfer.h"
+#include "gallery/transfer.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/cli.h"
 #include "codec/base64.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "embeddings are written as they lie in memory");
@@ -76,7 +75,7 @@ static enum mien_code read_metadata(struct mien_import *i, struct mien_err *e)
     if (mien_json_is_null(v)) return MIEN_OK;
     MIEN_FAIL_IF(!mien_json_is_object(v), e, MIEN_E_RECORD, "metadata: not an object");
     mien_jw_init(&w, &i->metadata);
-    mien_cli_copy_json(&w, v);
+    mien_jw_copy(&w, v);
     MIEN_FAIL_IF(i->metadata.failed, e, MIEN_E_RECORD, "metadata: more than %d bytes", MIEN_USER_METADATA);
     i->enrolment.metadata = i->metadata.data;
     return MIEN_OK;

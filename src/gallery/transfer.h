@@ -1,7 +1,7 @@
 /* Galleries as files: one JSON object a line, {"user_id","name","metadata","model","embedding","depth","append"}. An embedding is an array of numbers or the
  * base64 of little-endian float32. What is exported can be imported. */
-#ifndef MIEN_APP_TRANSFER_H
-#define MIEN_APP_TRANSFER_H
+#ifndef MIEN_GALLERY_TRANSFER_H
+#define MIEN_GALLERY_TRANSFER_H
 
 #include "codec/json.h"
 #include "gallery/gallery.h"
