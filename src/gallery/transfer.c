@@ -99,7 +99,9 @@ enum mien_code mien_import_parse(const char *line, size_t n, struct mien_import 
         MIEN_TRY(read_numbers(out->json, "depth", out->depth, &x->depth_dim, e));
         x->depth = out->depth;
     }
-    x->append = mien_json_bool(mien_json_get(out->json, "append"), false);
+    const struct mien_json *append = mien_json_get(out->json, "append");
+    x->append = mien_json_bool(append, false);
+    MIEN_FAIL_IF(!mien_json_is_null(append) && x->append != mien_json_bool(append, true), e, MIEN_E_RECORD, "append: not true or false");
     return MIEN_OK;
 }
 
