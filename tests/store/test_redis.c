@@ -28,10 +28,8 @@ static const char *no_redis; /* why the tests are skipped */
 static int start(void **state)
 {
     (void)state;
-    char answer[8];
     if (system("command -v redis-server >/dev/null 2>&1") != 0) no_redis = "redis-server is not installed";
     else if (!redis_server_make(&server)) no_redis = "redis-server does not start";
-    else say_to(server.port, "PING\r\n", answer, sizeof answer);
     return 0;
 }
 
@@ -342,6 +340,27 @@ static void refusals_of_redis(void **state)
     close_store(&o);
 }
 
+/* ---- changes of a value ---- */
+
+static size_t add_one(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_REDIS_VALUE])
+{
+    uint32_t v = 0;
+    if (n == sizeof v) memcpy(&v, old, n);
+    v++;
+    *(uint32_t *)context = v;
+    memcpy(room, &v, sizeof v);
+    return sizeof v;
+}
+
+static size_t make_none(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_REDIS_VALUE])
+{
+    (void)context;
+    (void)old;
+    (void)room;
+    assert_int_equal(n, 4);
+    return 0;
+}
+
 /* ---- opening ---- */
 
 static void wrong_urls_are_refused(void **state)
@@ -396,6 +415,53 @@ static void passwords_and_databases(void **state)
     assert_true(say_to(server.port, "AUTH geheim@/:%\r\nCONFIG SET requirepass \"\"\r\n", answer, sizeof answer));
     sleep_ms(50);
     assert_int_equal(open_at("", server.port, "", &e), MIEN_OK);
+}
+
+static enum mien_code count_users(void *context, const struct mien_user *user, struct mien_err *e)
+{
+    (void)user;
+    (void)e;
+    ++*(int *)context;
+    return MIEN_OK;
+}
+
+/* The rights that docs/redis.md names are enough for everything. */
+static void few_rights_are_enough(void **state)
+{
+    (void)state;
+    need_redis();
+    command("FLUSHALL");
+    command("ACL SETUSER few on >geheim ~mien:* +auth +select +ping +info +eval +time +get +set +setnx +del +incrby +decrby +pexpire +hget +hset +hmget +hgetall "
+            "+hlen +hexists +zadd +zrem +zcard +zrangebylex +xadd +xread +xrange +xrevrange");
+    struct open_store o;
+    struct told t = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    char url[100];
+    bool taken, existed;
+    int wait_s;
+    uint32_t v;
+    uint64_t salt;
+    snprintf(url, sizeof url, "redis://few:geheim@127.0.0.1:%d", server.port);
+    assert_int_equal(mien_redis_open(url, &o.redis, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_store(o.redis, &o.store, NULL), MIEN_OK);
+    assert_true(o.store->alive(o.store));
+    store_case_reseals_what_still_holds_the_old(o.store);
+    assert_int_equal(store_put_simple(o.store, "bert", 1, 50, 1, true, NULL), MIEN_OK);
+    assert_int_equal(store_put_simple(o.store, "bert", 1, 50, 2, true, NULL), MIEN_OK);
+    int users = 0;
+    assert_int_equal(o.store->list(o.store, "", 10, count_users, &users, NULL), MIEN_OK);
+    assert_int_equal(users, 2);
+    assert_int_equal(o.store->follow(o.store, on_change, &t, NULL), MIEN_OK);
+    assert_int_equal(o.store->remove(o.store, "bert", &existed, NULL), MIEN_OK);
+    assert_true(wait_for(&t, "bert", 0));
+    assert_int_equal(mien_redis_take_token(o.redis, "mien:rate:x", 1, 1, &taken, &wait_s, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, add_one, &v, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, make_none, NULL, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_salt(o.redis, &salt, NULL), MIEN_OK);
+    struct mien_err e = {0};
+    assert_int_equal(mien_redis_take_token(o.redis, "other:x", 1, 1, &taken, &wait_s, &e), MIEN_E_STORE); /* a key that is not ours */
+    assert_null(strstr(e.msg, "geheim"));
+    close_store(&o);
+    command("ACL DELUSER few");
 }
 
 /* A server that says `answer` to whatever it gets, or nothing. */
@@ -498,25 +564,6 @@ static void tokens_are_shared_and_come_back(void **state)
     close_store(&b);
 }
 
-static size_t add_one(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_REDIS_VALUE])
-{
-    uint32_t v = 0;
-    if (n == sizeof v) memcpy(&v, old, n);
-    v++;
-    *(uint32_t *)context = v;
-    memcpy(room, &v, sizeof v);
-    return sizeof v;
-}
-
-static size_t make_none(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_REDIS_VALUE])
-{
-    (void)context;
-    (void)old;
-    (void)room;
-    assert_int_equal(n, 4);
-    return 0;
-}
-
 enum { ADDERS = 4, ADDITIONS = 50 };
 
 static void *add_many(void *redis)
@@ -583,6 +630,7 @@ int main(void)
         cmocka_unit_test(wrong_urls_are_refused),
         cmocka_unit_test(strange_servers_are_refused),
         cmocka_unit_test(passwords_and_databases),
+        cmocka_unit_test(few_rights_are_enough),
         cmocka_unit_test(gives_back_what_was_put),
         cmocka_unit_test(replaces_a_user),
         cmocka_unit_test(appends_to_a_user),
