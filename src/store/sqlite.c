@@ -102,14 +102,17 @@ static enum mien_code connect(struct mien_sqlite_connection *c, const char *path
 
 static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struct mien_err *e)
 {
-    char pragmas[256];
+    char pragmas[320];
     snprintf(pragmas, sizeof pragmas,
              "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -%d;"
-             "PRAGMA journal_size_limit = %d", WRITER_CACHE_KIB, WAL_KEPT);
+             "PRAGMA journal_size_limit = %d; PRAGMA temp_store = MEMORY; PRAGMA max_page_count = " MIEN_SQLITE_MOST_PAGES, WRITER_CACHE_KIB, WAL_KEPT);
     MIEN_TRY(open_lock(q, path, e));
     MIEN_TRY(make_file(path, e));
     MIEN_TRY(connect(&q->writer, path, SQLITE_OPEN_READWRITE, pragmas, e));
-    return mien_sqlite_migrate(q->writer.db, MIEN_SQLITE_STEPS, MIEN_SQLITE_VERSION, e);
+    MIEN_TRY(mien_sqlite_watch_gaps(q->writer.db, &q->gaps, e));
+    MIEN_TRY(mien_sqlite_migrate(q->writer.db, MIEN_SQLITE_STEPS, MIEN_SQLITE_VERSION, e));
+    mien_sqlite_clear_traces(q, MIEN_SQLITE_WAIT_MS); /* of a removal that the process did not live to finish */
+    return MIEN_OK;
 }
 
 static enum mien_code open_reader(struct mien_sqlite *q, const char *path, struct mien_err *e)

@@ -34,9 +34,17 @@ struct mien_sqlite_connection {
     sqlite3_stmt *statement[MIEN_SQLITE_STATEMENTS]; /* prepared on first use */
 };
 
+/* Stands between a connection and its file: sqlite_gaps.c. */
+struct mien_sqlite_gaps {
+    sqlite3_io_methods methods; /* first: what the file points to */
+    int (*write)(sqlite3_file *file, const void *data, int n, sqlite3_int64 at);
+    unsigned char page[65536];  /* guarded by the writer's lock */
+};
+
 struct mien_sqlite {
     struct mien_store store; /* first: the gallery's view */
     struct mien_sqlite_connection writer, reader;
+    struct mien_sqlite_gaps gaps; /* of the writer's */
     int lock_fd;             /* holds the flock; -1 when there is none */
     bool traces;             /* of what was deleted may still be in the files; guarded by the writer's lock */
 };
@@ -49,6 +57,16 @@ enum mien_code mien_sqlite_fail(sqlite3 *db, int result, const char *file, int l
 
 /* A statement ready to be bound; NULL with *code set when it cannot be prepared. */
 sqlite3_stmt *mien_sqlite_statement(struct mien_sqlite_connection *c, enum mien_sqlite_statement which, enum mien_code *code, struct mien_err *e);
+
+/* ---- deleted bytes ---- */
+
+#define MIEN_SQLITE_MOST_PAGES "33554431"
+/* From now on the connection writes pages without what is left in their gaps. *g lives longer than the connection. */
+enum mien_code mien_sqlite_watch_gaps(sqlite3 *db, struct mien_sqlite_gaps *g, struct mien_err *e) MIEN_MUST_CHECK;
+void mien_sqlite_zero_gap(unsigned char *page, size_t n, bool first_page);
+
+/* Clears the files of everything that is not in the tables, or notes that it is still to be done. The caller holds the writer's lock, outside a transaction. */
+void mien_sqlite_clear_traces(struct mien_sqlite *q, int wait_ms);
 
 /* ---- the store's functions ---- */
 

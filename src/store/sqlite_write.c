@@ -47,10 +47,12 @@ static int checkpoint(struct mien_sqlite_connection *c, int wait_ms)
     return result;
 }
 
-/* After a transaction that deleted: no wait when a wait has been in vain before. */
-static void clear_traces(struct mien_sqlite *q, int wait_ms)
+/* No wait when a wait has been in vain before. The pages in memory go too: unlike those on the disk they have old bytes in their gaps (sqlite_gaps.c), and
+ * would bring them into the WAL again. */
+void mien_sqlite_clear_traces(struct mien_sqlite *q, int wait_ms)
 {
     const int result = checkpoint(&q->writer, q->traces ? 0 : wait_ms);
+    sqlite3_db_release_memory(q->writer.db);
     if (result != SQLITE_OK && !q->traces)
         mien_log(MIEN_LOG_WARN, "gallery_traces", "result=%d why=\"deleted bytes stay in the database's files until the next write: %s\"", result,
                  sqlite3_errstr(result));
@@ -140,7 +142,7 @@ enum mien_code mien_sqlite_put(struct mien_store *s, const struct mien_put *puts
     enum mien_code code = run_plain(c, BEGIN, e);
     for (int i = 0; code == MIEN_OK && i < n; i++) code = put_one(c, &puts[i], &deletes, e);
     code = finish(c, code, e);
-    if (code == MIEN_OK && (deletes || q->traces)) clear_traces(q, SHORT_WAIT_MS);
+    if (code == MIEN_OK && (deletes || q->traces)) mien_sqlite_clear_traces(q, SHORT_WAIT_MS);
     pthread_mutex_unlock(&c->lock);
     return code;
 }
@@ -179,7 +181,7 @@ enum mien_code mien_sqlite_remove(struct mien_store *s, const char *user_id, boo
         code = finish(c, code, e);
     }
     if (code != MIEN_OK) *existed = false;
-    if (code == MIEN_OK && (*existed || q->traces)) clear_traces(q, MIEN_SQLITE_WAIT_MS);
+    if (code == MIEN_OK && (*existed || q->traces)) mien_sqlite_clear_traces(q, MIEN_SQLITE_WAIT_MS);
     pthread_mutex_unlock(&c->lock);
     return code;
 }
@@ -211,7 +213,7 @@ enum mien_code mien_sqlite_reseal(struct mien_store *s, const struct mien_reseal
     for (int i = 0; code == MIEN_OK && i < n; i++) code = reseal_one(c, &reseals[i], &replaced, e);
     code = finish(c, code, e);
     if (code == MIEN_OK) *done = replaced;
-    if (code == MIEN_OK && (replaced > 0 || q->traces)) clear_traces(q, SHORT_WAIT_MS);
+    if (code == MIEN_OK && (replaced > 0 || q->traces)) mien_sqlite_clear_traces(q, SHORT_WAIT_MS);
     pthread_mutex_unlock(&c->lock);
     return code;
 }
