@@ -259,12 +259,12 @@ enum mien_problem mien_access_door(const struct mien_access *a, const struct mie
     return c->origin == NULL || c->origin_listed || same_origin(q, c->origin) ? MIEN_PROBLEM_NONE : MIEN_PROBLEM_FORBIDDEN;
 }
 
-enum mien_problem mien_access_scope(const struct mien_access *a, const struct mien_caller *c, enum mien_scope scope, const char **why)
+enum mien_problem mien_access_scope(const struct mien_access *a, const struct mien_caller *c, unsigned scopes, const char **why)
 {
-    if (scope == MIEN_SCOPE_NONE || a->n_keys == 0) return MIEN_PROBLEM_NONE;
+    if (scopes == 0 || a->n_keys == 0) return MIEN_PROBLEM_NONE;
     *why = NULL;
     if (c->key_name == NULL) return MIEN_PROBLEM_UNAUTHORIZED;
-    if ((c->scopes & (unsigned)scope) != 0) return MIEN_PROBLEM_NONE;
+    if ((c->scopes & scopes) != 0) return MIEN_PROBLEM_NONE;
     *why = "The API key lacks the scope of this route.";
     return MIEN_PROBLEM_FORBIDDEN;
 }

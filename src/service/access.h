@@ -34,7 +34,8 @@ void mien_access_identify(const struct mien_access *a, const struct mien_request
 
 /* Before the route is looked at: origin and Host. *why is one line for the client. */
 enum mien_problem mien_access_door(const struct mien_access *a, const struct mien_request *q, const struct mien_caller *c, const char **why);
-enum mien_problem mien_access_scope(const struct mien_access *a, const struct mien_caller *c, enum mien_scope scope, const char **why);
+/* Whether the caller has one of `scopes` (0: none is needed). */
+enum mien_problem mien_access_scope(const struct mien_access *a, const struct mien_caller *c, unsigned scopes, const char **why);
 
 /* Headers that every response has, besides X-Request-Id, which is net's; `page` for HTML. */
 void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, bool page, struct mien_response *r);

@@ -13,7 +13,8 @@
 #include "codec/multipart.h"
 #include "service/exchange.h"
 
-enum { MAX_URL = 2048, MAX_PARTS = 128, FORM_BYTES = 1 << 20 /* of a body, besides its images */ };
+enum { MAX_URL = 2048, MAX_PARTS = 128, FORM_BYTES = 1 << 20 /* of a body, besides its images */, OBJECT_LEVELS = 32 /* of a member that is an object */ };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "vectors come as they lie in memory");
 
 /* ---- faults ---- */
 
@@ -64,6 +65,7 @@ struct source {
     struct mien_request *query;
     struct mien_part *part;
     int n_parts;
+    const char *tail;                 /* of the path */
     const struct mien_lifted *lifted; /* of `object` */
     const char *body;                 /* where lifted text may be changed */
     size_t body_size;
@@ -73,6 +75,10 @@ struct source {
 static bool look_up(const struct source *s, const char *name, int nth, struct raw *out)
 {
     *out = (struct raw){0};
+    if (s->tail != NULL) {
+        *out = (struct raw){.text = (char *)(uintptr_t)s->tail, .size = strlen(s->tail)};
+        return nth == 0;
+    }
     if (s->part != NULL) {
         for (int i = 0; i < s->n_parts; i++) {
             if (strcmp(s->part[i].name, name) != 0 || nth-- > 0) continue;
@@ -288,6 +294,101 @@ static void take_bool(struct mien_exchange *x, const struct raw *v, const struct
     else fault(x, at, "bool_type", "must be true or false");
 }
 
+/* ---- objects ---- */
+
+/* Copies a value as compact JSON. False: too long, too deep, or with a NUL, which texts here cannot hold. */
+static bool write_value(const struct source *s, const struct mien_json *v, struct mien_jw *w, struct mien_arena *arena);
+
+static bool write_members(const struct source *s, const struct mien_json *v, struct mien_jw *w, struct mien_arena *arena)
+{
+    const bool object = mien_json_is_object(v);
+    const size_t n = mien_json_size(v);
+    const char *key;
+    /* An item takes two bytes at least: what cannot fit is not walked. */
+    if (w->depth >= OBJECT_LEVELS || 2 * n > w->out->max) return false;
+    if (object) mien_jw_object(w);
+    else mien_jw_array(w);
+    for (size_t i = 0; i < n; i++) {
+        const struct mien_json *one = object ? mien_json_member(v, i, &key) : mien_json_at(v, i);
+        if (object) mien_jw_key(w, key);
+        if (!write_value(s, one, w, arena) || w->out->failed) return false;
+    }
+    if (object) mien_jw_end_object(w);
+    else mien_jw_end_array(w);
+    return true;
+}
+
+static bool write_value(const struct source *s, const struct mien_json *v, struct mien_jw *w, struct mien_arena *arena)
+{
+    char *text;
+    size_t n;
+    if (mien_json_is_object(v) || mien_json_is_array(v)) return write_members(s, v, w, arena);
+    if (!mien_lifted_text(s->lifted, v, &text, &n)) {
+        mien_jw_copy(w, v);
+        return true;
+    }
+    const char *copy = memchr(text, 0, n) == NULL && n <= w->out->max ? mien_arena_strndup(arena, text, n) : NULL;
+    if (copy != NULL) mien_jw_string(w, copy);
+    return copy != NULL;
+}
+
+static void take_object(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
+                        struct mien_member_value *to)
+{
+    const struct mien_lifted plain = {0};
+    struct source own = *s;
+    struct mien_json *parsed = NULL;
+    struct mien_buf text;
+    struct mien_jw w;
+    const struct mien_json *node = v->node;
+    if (node == NULL) { /* of a form or the query */
+        own.lifted = &plain;
+        if (v->size <= (size_t)m->high && mien_json_parse(v->text, v->size, &parsed, NULL) == MIEN_OK) node = parsed;
+    }
+    mien_buf_init(&text, (size_t)m->high);
+    mien_jw_init(&w, &text);
+    if (!mien_json_is_object(node)) fault(x, at, "object_type", "must be an object");
+    else if (!write_value(&own, node, &w, x->call.arena) || text.failed)
+        fault(x, at, "too_long", "must have at most %g bytes and %d levels", m->high, OBJECT_LEVELS);
+    else to->text = copy_of(x, text.data, text.len);
+    if (text.data != NULL) explicit_bzero(text.data, text.room);
+    mien_buf_free(&text);
+    mien_json_free(&parsed);
+}
+
+/* ---- vectors ---- */
+
+/* The numbers of base64 text or of an array; NULL when it is neither. */
+static float *numbers_of(struct mien_exchange *x, const struct source *s, const struct raw *v, size_t most, size_t *n)
+{
+    char *text;
+    size_t size;
+    bool writable;
+    if (mien_json_is_array(v->node)) {
+        *n = mien_json_size(v->node);
+        float *out = *n <= most ? room_for(x, *n + 1, sizeof *out) : NULL;
+        return out != NULL && mien_json_floats(v->node, out, *n) ? out : NULL;
+    }
+    if (!text_of(s, v, &text, &size, &writable) || mien_base64_room(size) > (most + 1) * sizeof(float)) return NULL;
+    float *out = room_for(x, most + 2, sizeof *out);
+    if (out == NULL || mien_base64_decode(text, size, (unsigned char *)out, &size, NULL) != MIEN_OK || size % sizeof *out != 0) return NULL;
+    *n = size / sizeof *out;
+    return out;
+}
+
+static void take_vector(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
+                        struct mien_member_value *to)
+{
+    size_t n = 0;
+    bool finite = true;
+    const float *numbers = numbers_of(x, s, v, (size_t)m->high, &n);
+    for (size_t i = 0; numbers != NULL && i < n; i++) finite = finite && isfinite(numbers[i]);
+    if (numbers == NULL || (double)n < m->low || (double)n > m->high)
+        fault(x, at, "vector_type", "must be %g to %g numbers, as an array or as base64 of little-endian float32", m->low, m->high);
+    else if (!finite) fault(x, at, "finite_number", "must hold finite numbers only");
+    else *to = (struct mien_member_value){.given = to->given, .vector = numbers, .count = (int)n};
+}
+
 /* ---- members ---- */
 
 static void take_members(struct mien_exchange *x, const struct source *s, const struct mien_member *members, const struct mien_where *parent,
@@ -362,6 +463,8 @@ static void take_value(struct mien_exchange *x, const struct source *s, const st
     case MIEN_KIND_INTEGER: take_number(x, m, v, at, to); break;
     case MIEN_KIND_BOOL: take_bool(x, v, at, to); break;
     case MIEN_KIND_ITEMS: take_items(x, s, m, v, at, to); break;
+    case MIEN_KIND_OBJECT: take_object(x, s, m, v, at, to); break;
+    case MIEN_KIND_VECTOR: take_vector(x, s, m, v, at, to); break;
     }
 }
 
@@ -401,6 +504,7 @@ static void take_members(struct mien_exchange *x, const struct source *s, const 
 {
     for (int i = 0; members != NULL && members[i].name != NULL; i++) {
         assert(i < MIEN_MAX_MEMBERS);
+        if (members[i].in_path) continue; /* is not in a body */
         values[i].number = members[i].otherwise;
         take_member(x, s, members, &members[i], parent, &values[i]);
         if (values[i].given || !members[i].required) continue;
@@ -411,24 +515,113 @@ static void take_members(struct mien_exchange *x, const struct source *s, const 
     }
 }
 
+/* ---- rows ---- */
+
+/* Of the path's rows the last whose member is there; else the first. MIEN_PROBLEM_NONE, or why the sender may not use the row. */
+static enum mien_problem choose_row(struct mien_exchange *x, const struct source *s)
+{
+    struct raw v;
+    for (const struct mien_route *r = mien_route_next(x->call.route); r != NULL; r = mien_route_next(r))
+        if (r->when != NULL && look_up(s, r->when, 0, &v)) x->call.route = r;
+    if (!mien_body_taken(x->call.route, x->media)) return MIEN_PROBLEM_UNSUPPORTED_MEDIA_TYPE;
+    const char *why = NULL;
+    const enum mien_problem p = mien_access_scope(x->call.service->access, &x->caller, (unsigned)x->call.route->scope, &why);
+    if (why != NULL) snprintf(x->said, sizeof x->said, "%s", why);
+    return p;
+}
+
+/* What stands in the path, then what the source has. */
+static enum mien_problem take_all(struct mien_exchange *x, const struct source *s, const struct mien_where *root)
+{
+    const enum mien_problem p = choose_row(x, s);
+    if (p != MIEN_PROBLEM_NONE) return p;
+    const struct mien_member *members = x->call.route->members;
+    const struct source path = {.place = "path", .tail = mien_route_tail(x->call.route, mien_request_path(x->call.request))};
+    const struct mien_where at = {.place = "path", .index = -1};
+    for (int i = 0; path.tail != NULL && members[i].name != NULL; i++)
+        if (members[i].in_path) take_member(x, &path, members, &members[i], &at, &x->value[i]);
+    take_members(x, s, members, root, x->value);
+    return MIEN_PROBLEM_NONE;
+}
+
 /* ---- bodies ---- */
+
+/* Parses a JSON text of the request. *lifted is filled when it is one; what is wrong with it becomes a fault at `at`. */
+static enum mien_problem parse(struct mien_exchange *x, char *text, size_t n, const struct mien_where *at, struct mien_lifted *lifted)
+{
+    struct mien_err e = {0};
+    struct mien_where here = *at;
+    const enum mien_code code = mien_json_lift(text, n, x->call.arena, lifted, &e);
+    if (code != MIEN_E_JSON) return mien_problem_of(code);
+    if (here.member == NULL) here.index = e.pos > INT32_MAX ? INT32_MAX : (int)e.pos;
+    fault(x, &here, "json_invalid", "is not valid %.80s", e.msg); /* our own words: codec/json.c */
+    return MIEN_PROBLEM_NONE;
+}
 
 static enum mien_problem read_json(struct mien_exchange *x, char *body, size_t n)
 {
     struct mien_lifted lifted = {0};
-    struct mien_err e = {0};
     const struct mien_where root = {.place = "body", .index = -1};
-    enum mien_code code = mien_json_lift(body, n, x->call.arena, &lifted, &e);
-    if (code == MIEN_E_JSON) {
-        const struct mien_where at = {.place = "body", .index = e.pos > INT32_MAX ? INT32_MAX : (int)e.pos};
-        fault(x, &at, "json_invalid", "is not valid %.80s", e.msg); /* our own words: codec/json.c */
-        return MIEN_PROBLEM_NONE;
-    }
-    if (code != MIEN_OK) return mien_problem_of(code);
+    enum mien_problem p = parse(x, body, n, &root, &lifted);
+    if (p != MIEN_PROBLEM_NONE || lifted.root == NULL) return p;
     const struct source s = {.place = "body", .object = lifted.root, .lifted = &lifted, .body = body, .body_size = n};
-    if (mien_json_is_object(lifted.root)) take_members(x, &s, x->call.route->members, &root, x->value);
+    if (mien_json_is_object(lifted.root)) p = take_all(x, &s, &root);
     else fault(x, &root, "object_type", "must be an object");
     mien_json_free(&lifted.root);
+    return p;
+}
+
+/* One line of a body of lines: an entry of the member m. */
+static enum mien_problem read_line(struct mien_exchange *x, char *line, size_t n, const struct mien_member *m, int i, struct mien_item *to)
+{
+    struct mien_lifted lifted = {0};
+    const struct mien_where at = {.place = "body", .member = m->name, .index = i};
+    const enum mien_problem p = parse(x, line, n, &at, &lifted);
+    if (p != MIEN_PROBLEM_NONE || lifted.root == NULL) return p;
+    const struct source s = {.place = "body", .object = lifted.root, .lifted = &lifted, .body = line, .body_size = n};
+    if (mien_json_is_object(lifted.root)) take_members(x, &s, m->sub, &at, to->value);
+    else fault(x, &at, "object_type", "must be an object");
+    mien_json_free(&lifted.root);
+    return MIEN_PROBLEM_NONE;
+}
+
+static bool is_blank(const char *text, size_t n)
+{
+    while (n > 0 && memchr(" \t\r", text[n - 1], 3) != NULL) n--;
+    return n == 0;
+}
+
+/* JSON objects, one a line: the entries of the first ITEMS member; the other members may come in the query. */
+static enum mien_problem read_lines(struct mien_exchange *x, char *body, size_t n)
+{
+    const struct mien_where root = {.place = "query", .index = -1};
+    const struct source query = {.place = "query", .query = x->call.request};
+    const enum mien_problem allowed = choose_row(x, &query);
+    const struct mien_member *m = x->call.route->members;
+    int row = 0;
+    if (allowed != MIEN_PROBLEM_NONE) return allowed;
+    while (m[row].kind != MIEN_KIND_ITEMS) row++;
+    const struct mien_where at = {.place = "body", .member = m[row].name, .index = -1};
+    struct mien_member_value *to = &x->value[row];
+    to->item = room_for(x, (size_t)m[row].high, sizeof *to->item);
+    to->given = true;
+    while (n > 0 && to->item != NULL) {
+        const char *end = memchr(body, '\n', n);
+        const size_t length = end != NULL ? (size_t)(end - body) : n;
+        if (!is_blank(body, length)) {
+            if (to->count >= (int)m[row].high) {
+                fault(x, &at, "too_long", "must have at most %g entries", m[row].high);
+                return MIEN_PROBLEM_NONE;
+            }
+            const enum mien_problem p = read_line(x, body, length, &m[row], to->count, &to->item[to->count]);
+            if (p != MIEN_PROBLEM_NONE) return p;
+            to->count++;
+        }
+        body += length + (end != NULL);
+        n -= length + (end != NULL);
+    }
+    if (to->count < m[row].low) fault(x, &at, "too_short", "must have at least %g entries", m[row].low);
+    take_members(x, &query, m, &root, x->value);
     return MIEN_PROBLEM_NONE;
 }
 
@@ -442,20 +635,22 @@ static enum mien_problem read_multipart(struct mien_exchange *x, char *body, siz
     enum mien_code code = mien_multipart_parse(mien_request_header(x->call.request, "Content-Type"), body, n, s.part, MAX_PARTS, &s.n_parts, &e);
     if (code == MIEN_E_MULTIPART) fault(x, &root, "multipart_invalid", "is not valid multipart/form-data");
     else if (code != MIEN_OK) return mien_problem_of(code);
-    else take_members(x, &s, x->call.route->members, &root, x->value);
+    else return take_all(x, &s, &root);
     return MIEN_PROBLEM_NONE;
 }
 
 /* The query alone, or beside raw bytes, which are the image: they have no place for the other members. */
 static enum mien_problem read_raw(struct mien_exchange *x, char *body, size_t n)
 {
-    const struct mien_member *members = x->call.route->members;
     const bool image_here = x->media == MIEN_MEDIA_RAW && n > 0;
     const char *place = image_here || (x->call.route->takes & MIEN_TAKES_QUERY) != 0 ? "query" : "body";
     const struct mien_where root = {.place = place, .index = -1};
     struct source s = {.place = place, .query = x->call.request};
     if (strcmp(place, "body") == 0) s = (struct source){.place = place}; /* an empty body has nothing */
     if (image_here) {
+        const enum mien_problem p = choose_row(x, &s);
+        const struct mien_member *members = x->call.route->members;
+        if (p != MIEN_PROBLEM_NONE) return p;
         for (int i = 0; members != NULL && members[i].name != NULL; i++) {
             if (members[i].kind != MIEN_KIND_IMAGE) continue;
             const struct mien_where at = {.place = "body", .member = members[i].name, .index = -1};
@@ -465,8 +660,7 @@ static enum mien_problem read_raw(struct mien_exchange *x, char *body, size_t n)
             break;
         }
     }
-    take_members(x, &s, members, &root, x->value);
-    return MIEN_PROBLEM_NONE;
+    return take_all(x, &s, &root);
 }
 
 static void configured_defaults(struct mien_exchange *x)
@@ -491,6 +685,7 @@ enum mien_problem mien_body_read(struct mien_exchange *x)
     x->bytes_in = n;
     x->last_picture = &x->picture;
     if (x->media == MIEN_MEDIA_JSON) p = read_json(x, body != NULL ? body : (char[]){""}, n);
+    else if (x->media == MIEN_MEDIA_LINES) p = read_lines(x, body, n);
     else if (x->media == MIEN_MEDIA_MULTIPART) p = read_multipart(x, body != NULL ? body : (char[]){""}, n);
     else p = read_raw(x, body, n);
     if (p != MIEN_PROBLEM_NONE) return p;
@@ -555,6 +750,20 @@ void mien_body_fetch(struct mien_exchange *x)
 
 /* ---- limits ---- */
 
+bool mien_body_taken(const struct mien_route *route, enum mien_media media)
+{
+    static const unsigned TAKES[] = {[MIEN_MEDIA_JSON] = MIEN_TAKES_JSON, [MIEN_MEDIA_RAW] = MIEN_TAKES_RAW, [MIEN_MEDIA_MULTIPART] = MIEN_TAKES_MULTIPART,
+                                     [MIEN_MEDIA_LINES] = MIEN_TAKES_LINES};
+    return media == MIEN_MEDIA_NONE || (route->takes & TAKES[media]) != 0;
+}
+
+static bool has_vectors(const struct mien_member *m)
+{
+    for (; m != NULL && m->name != NULL; m++)
+        if (m->kind == MIEN_KIND_VECTOR || (m->kind == MIEN_KIND_ITEMS && has_vectors(m->sub))) return true;
+    return false;
+}
+
 static size_t images_of(const struct mien_member *m)
 {
     size_t n = 0;
@@ -568,9 +777,14 @@ static size_t images_of(const struct mien_member *m)
 
 size_t mien_body_limit(const struct mien_service_settings *s, const struct mien_route *route, enum mien_media media)
 {
-    size_t n = images_of(route->members), bytes = s->max_request_bytes;
+    size_t n = 0, bytes = s->max_request_bytes;
     if (media == MIEN_MEDIA_NONE) return 0;
     if (media == MIEN_MEDIA_RAW) return s->max_image_bytes;
+    for (const struct mien_route *r = mien_route_first(route); r != NULL; r = mien_route_next(r)) {
+        const size_t images = images_of(r->members);
+        if (has_vectors(r->members)) return s->max_request_bytes;
+        if (images > n) n = images;
+    }
     if (s->max_image_bytes < bytes / (n > 0 ? n : 1)) bytes = n * s->max_image_bytes;
     return bytes + bytes / 3 + FORM_BYTES;
 }

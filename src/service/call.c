@@ -50,10 +50,30 @@ int mien_call_images(const struct mien_call *c, const char *member, const struct
 int mien_call_items(const struct mien_call *c, const char *member) { return value_of(c, member)->count; }
 
 const char *mien_call_item_text(const struct mien_call *c, const char *member, int i, const char *name) { return item_value(c, member, i, name)->text; }
+bool mien_call_item_given(const struct mien_call *c, const char *member, int i, const char *name) { return item_value(c, member, i, name)->given; }
+bool mien_call_item_flag(const struct mien_call *c, const char *member, int i, const char *name) { return item_value(c, member, i, name)->number > 0.5; }
+
+const float *mien_call_item_vector(const struct mien_call *c, const char *member, int i, const char *name, int *n)
+{
+    const struct mien_member_value *v = item_value(c, member, i, name);
+    *n = v->vector != NULL ? v->count : 0;
+    return v->vector;
+}
 
 const struct mien_blob *mien_call_item_image(const struct mien_call *c, const char *member, int i, const char *name)
 {
     return item_value(c, member, i, name)->blob;
+}
+
+enum mien_code mien_call_refuse(struct mien_call *c, const char *member, int index, const char *sub, const char *text, struct mien_err *e)
+{
+    struct mien_faults *faults = &mien_exchange_of(c)->faults;
+    struct mien_fault *f = &faults->fault[0];
+    *f = (struct mien_fault){.place = "body", .member = member, .sub = sub, .index = index, .type = "value_error"};
+    snprintf(f->msg, sizeof f->msg, "%s", text);
+    faults->n = 1;
+    if (index < 0) return MIEN_FAIL(e, MIEN_E_REQUEST, "%s%s%s %s", member, sub != NULL ? "." : "", sub != NULL ? sub : "", text);
+    return MIEN_FAIL(e, MIEN_E_REQUEST, "%s[%d]%s%s %s", member, index, sub != NULL ? "." : "", sub != NULL ? sub : "", text);
 }
 
 int64_t mien_call_ms(const struct mien_call *c) { return (int64_t)llround(mien_elapsed_ms(c->started_ns)); }

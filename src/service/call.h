@@ -47,11 +47,17 @@ const char *mien_call_text(const struct mien_call *c, const char *member); /* NU
 const struct mien_blob *mien_call_image(const struct mien_call *c, const char *member); /* NULL when not given */
 int mien_call_images(const struct mien_call *c, const char *member, const struct mien_blob **first);
 int mien_call_items(const struct mien_call *c, const char *member);
+bool mien_call_item_given(const struct mien_call *c, const char *member, int i, const char *name);
+bool mien_call_item_flag(const struct mien_call *c, const char *member, int i, const char *name);
+const float *mien_call_item_vector(const struct mien_call *c, const char *member, int i, const char *name, int *n); /* NULL, 0 when not given */
 const char *mien_call_item_text(const struct mien_call *c, const char *member, int i, const char *name);
 const struct mien_blob *mien_call_item_image(const struct mien_call *c, const char *member, int i, const char *name);
 
 /* Milliseconds since the request's headers were complete, rounded: the answer's processing_time_ms. */
 int64_t mien_call_ms(const struct mien_call *c);
+
+/* A failure about the whole request in words for the client: 422 with `text`. `index` >= 0: of that entry of the member, which then also stands in `errors`. */
+enum mien_code mien_call_refuse(struct mien_call *c, const char *member, int index, const char *sub, const char *text, struct mien_err *e);
 
 /* Opens the photo and analyses it with the call's session. `*photo` (may be NULL when the caller does not need it) belongs to the call. `which` names
  * the image in messages ("image", "idImage"). Fails with MIEN_E_IMAGE_*, MIEN_E_MODEL_MISSING, ...; no face is not a failure: count 0. */

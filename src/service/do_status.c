@@ -123,6 +123,7 @@ static void list_routes(struct mien_buf *b)
                      "<body><h1>mien</h1><p>Machine-readable: <a href=\"/openapi.json\">/openapi.json</a></p><table>"
                      "<tr><th>Method</th><th>Path</th><th>What</th></tr>");
     for (int i = 0; i < mien_route_count; i++) {
+        if (mien_route_first(&mien_routes[i]) != &mien_routes[i]) continue;
         mien_buf_addf(b, "<tr><td>%s</td><td>%s</td><td>", mien_method_name(mien_routes[i].method), mien_routes[i].path);
         add_escaped(b, mien_routes[i].summary);
         mien_buf_adds(b, "</td></tr>");

@@ -18,9 +18,10 @@
 struct mien_member_value {
     bool given;
     double number;           /* NUMBER, INTEGER, BOOL: the default when not given */
-    const char *text;        /* TEXT, CHOICE */
+    const char *text;        /* TEXT, CHOICE, OBJECT */
+    const float *vector;     /* VECTOR: `count` numbers */
     struct mien_blob *blob;  /* IMAGE: one; IMAGES: `count` */
-    int count;               /* IMAGES, ITEMS */
+    int count;               /* IMAGES, ITEMS, VECTOR */
     struct mien_item *item;  /* ITEMS */
 };
 struct mien_item { struct mien_member_value value[MIEN_MAX_MEMBERS]; };
@@ -37,7 +38,7 @@ struct mien_picture {
     size_t fetched_size;
 };
 
-enum mien_media { MIEN_MEDIA_NONE /* no body */, MIEN_MEDIA_JSON, MIEN_MEDIA_RAW, MIEN_MEDIA_MULTIPART };
+enum mien_media { MIEN_MEDIA_NONE /* no body */, MIEN_MEDIA_JSON, MIEN_MEDIA_RAW, MIEN_MEDIA_MULTIPART, MIEN_MEDIA_LINES };
 
 struct mien_held_photo { struct mien_held_photo *next; struct mien_photo *photo; };
 
@@ -79,14 +80,17 @@ struct mien_service {
 
 static inline struct mien_exchange *mien_exchange_of(const struct mien_call *c) { return (struct mien_exchange *)(uintptr_t)(const void *)c; }
 
-/* body.c: reads and validates the body (and query) by the route's rows into x->value. MIEN_PROBLEM_NONE: go on, perhaps after fetching. Otherwise what to
+/* body.c: reads and validates the body (and query) by the route's rows into x->value, and chooses the row (x->call.route) when the path has several.
+ * MIEN_PROBLEM_NONE: go on, perhaps after fetching. Otherwise what to
  * answer, with x->faults, or a text in x->said. */
 enum mien_problem mien_body_read(struct mien_exchange *x);
 /* After mien_body_read and after fetching: the first image that could not be had, unless the route answers each on its own. */
 enum mien_problem mien_body_images(struct mien_exchange *x);
+/* Whether a row takes a body of this kind. */
+bool mien_body_taken(const struct mien_route *route, enum mien_media media);
 bool mien_body_has_urls(const struct mien_exchange *x);
 void mien_body_fetch(struct mien_exchange *x);
-/* Bytes of body that a route takes at most. */
+/* Bytes of body that a route (the largest of the rows with its path) takes at most. */
 size_t mien_body_limit(const struct mien_service_settings *s, const struct mien_route *route, enum mien_media media);
 
 /* do_status.c: files below /docs/. False when there is none. */

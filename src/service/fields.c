@@ -36,7 +36,8 @@ static bool is_of_kind(enum mien_out kind, const struct mien_json *v)
     case MIEN_OUT_NUMBER: return mien_json_is_number(v);
     case MIEN_OUT_BOOL: return is_bool(v);
     case MIEN_OUT_TEXT: return mien_json_is_string(v);
-    case MIEN_OUT_OBJECT: return mien_json_is_object(v);
+    case MIEN_OUT_OBJECT:
+    case MIEN_OUT_ANY: return mien_json_is_object(v);
     case MIEN_OUT_OBJECTS: return all_are(v, mien_json_is_object);
     case MIEN_OUT_NUMBERS: return all_are(v, mien_json_is_number);
     case MIEN_OUT_TEXTS: return all_are(v, mien_json_is_string);

@@ -15,7 +15,7 @@ static void add(atomic_uint_fast64_t *v, uint64_t n) { atomic_fetch_add_explicit
 
 static int row_of(const struct mien_route *route)
 {
-    return route != NULL && route >= mien_routes && route < mien_routes + mien_route_count ? (int)(route - mien_routes) : MIEN_MAX_ROUTES;
+    return route != NULL && route >= mien_routes && route < mien_routes + mien_route_count ? (int)(mien_route_first(route) - mien_routes) : MIEN_MAX_ROUTES;
 }
 
 void mien_metrics_request(struct mien_metrics *m, const struct mien_route *route, int status, uint64_t duration_ns, uint64_t wait_ns)

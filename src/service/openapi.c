@@ -73,6 +73,24 @@ static void image_schema(struct mien_jw *w, bool form)
     if (form) text(w, "format", "binary");
 }
 
+/* An array of numbers, or text. */
+static void vector_schema(struct mien_jw *w, const struct mien_member *m)
+{
+    key_array(w, "anyOf");
+    mien_jw_object(w);
+    text(w, "type", "array");
+    bounds(w, m, "minItems", "maxItems");
+    key_object(w, "items");
+    text(w, "type", "number");
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+    mien_jw_object(w);
+    text(w, "type", "string");
+    text(w, "contentEncoding", "base64");
+    mien_jw_end_object(w);
+    mien_jw_end_array(w);
+}
+
 /* The members of an open schema object; `form`: images are files. */
 static void member_schema(struct mien_jw *w, const struct mien_member *m, bool form)
 {
@@ -113,6 +131,8 @@ static void member_schema(struct mien_jw *w, const struct mien_member *m, bool f
         members_schema(w, m->sub, form);
         mien_jw_end_object(w);
         break;
+    case MIEN_KIND_OBJECT: text(w, "type", form ? "string" : "object"); break;
+    case MIEN_KIND_VECTOR: vector_schema(w, m); break;
     }
 }
 
@@ -121,6 +141,7 @@ static void properties(struct mien_jw *w, const struct mien_member *members, boo
     char other[NAME_ROOM], help[NAME_ROOM + 24];
     key_object(w, "properties");
     for (const struct mien_member *m = members; m != NULL && m->name != NULL; m++) {
+        if (m->in_path) continue;
         key_object(w, m->name);
         member_schema(w, m, form);
         text(w, "description", m->help);
@@ -151,13 +172,13 @@ static void required_members(struct mien_jw *w, const struct mien_member *member
     char other[NAME_ROOM];
     int plain = 0, several = 0;
     for (const struct mien_member *m = members; m != NULL && m->name != NULL; m++) {
-        plain += m->required && m->also == NULL;
+        plain += m->required && m->also == NULL && !m->in_path;
         several += m->required && m->also != NULL;
     }
     if (plain > 0) {
         key_array(w, "required");
         for (const struct mien_member *m = members; m->name != NULL; m++)
-            if (m->required && m->also == NULL) mien_jw_string(w, m->name);
+            if (m->required && m->also == NULL && !m->in_path) mien_jw_string(w, m->name);
         mien_jw_end_array(w);
     }
     if (several == 0) return;
@@ -199,6 +220,11 @@ static void example_value(struct mien_jw *w, const struct mien_member *m)
     case MIEN_KIND_NUMBER:
     case MIEN_KIND_INTEGER: mien_jw_number(w, m->otherwise, 6); break;
     case MIEN_KIND_BOOL: mien_jw_bool(w, m->otherwise > 0.5); break;
+    case MIEN_KIND_OBJECT:
+        mien_jw_object(w);
+        mien_jw_end_object(w);
+        break;
+    case MIEN_KIND_VECTOR: mien_jw_string(w, "base64..."); break;
     case MIEN_KIND_IMAGES:
     case MIEN_KIND_ITEMS:
         mien_jw_array(w);
@@ -213,8 +239,8 @@ static void example_object(struct mien_jw *w, const struct mien_member *members)
 {
     mien_jw_object(w);
     for (const struct mien_member *m = members; m->name != NULL; m++) {
-        if (!m->required && m->kind == MIEN_KIND_TEXT) continue;
-        if (m->from == MIEN_FROM_MATCH_THRESHOLD) continue;
+        if (!m->required && (m->kind == MIEN_KIND_TEXT || m->kind == MIEN_KIND_VECTOR)) continue;
+        if (m->in_path || m->from == MIEN_FROM_MATCH_THRESHOLD) continue;
         mien_jw_key(w, m->name);
         example_value(w, m);
     }
@@ -223,34 +249,80 @@ static void example_object(struct mien_jw *w, const struct mien_member *members)
 
 /* ---- requests ---- */
 
-static void query_parameters(struct mien_jw *w, const struct mien_route *r)
+/* Whether a member may stand in the path or in the query of a request to its row. */
+static bool is_parameter(const struct mien_route *r, const struct mien_member *m)
 {
-    const bool in_query = (r->takes & MIEN_TAKES_QUERY) != 0;
+    if (m->in_path) return true;
+    if (m->kind == MIEN_KIND_IMAGE) return (r->takes & MIEN_TAKES_QUERY) != 0;
+    return (r->takes & (MIEN_TAKES_QUERY | MIEN_TAKES_RAW)) != 0 && m->kind != MIEN_KIND_IMAGES && m->kind != MIEN_KIND_ITEMS;
+}
+
+static bool has_parameter(const struct mien_route *r, const char *name)
+{
+    for (const struct mien_member *m = r->members; m != NULL && m->name != NULL; m++)
+        if (strcmp(m->name, name) == 0 && is_parameter(r, m)) return true;
+    return false;
+}
+
+static void parameter(struct mien_jw *w, const struct mien_route *r, const struct mien_member *m)
+{
+    const bool image = m->kind == MIEN_KIND_IMAGE, no_body = (r->takes & MIEN_TAKES_BODY) == 0;
     char name[NAME_ROOM];
-    if (!in_query && (r->takes & MIEN_TAKES_RAW) == 0) return;
+    snprintf(name, sizeof name, "%s", m->name);
+    if (image) word(m->also, 0, name); /* image_url: what a query can hold */
+    mien_jw_object(w);
+    text(w, "name", name);
+    text(w, "in", m->in_path ? "path" : "query");
+    if (m->in_path) {
+        mien_jw_key(w, "required");
+        mien_jw_bool(w, true);
+    }
+    text(w, "description", image ? "Instead of a body: URL of the photo." : no_body ? m->help : "For raw bodies, which have no place for it.");
+    key_object(w, "schema");
+    member_schema(w, m, true);
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+}
+
+static void parameters(struct mien_jw *w, const struct mien_route *first)
+{
     key_array(w, "parameters");
-    for (const struct mien_member *m = r->members; m != NULL && m->name != NULL; m++) {
-        const bool image = m->kind == MIEN_KIND_IMAGE;
-        if (m->kind == MIEN_KIND_IMAGES || m->kind == MIEN_KIND_ITEMS || (image && !in_query)) continue;
-        snprintf(name, sizeof name, "%s", m->name);
-        if (image) word(m->also, 0, name); /* image_url: what a query can hold */
-        mien_jw_object(w);
-        text(w, "name", name);
-        text(w, "in", "query");
-        text(w, "description", image ? "Instead of a body: URL of the photo." : "For raw bodies, which have no place for it.");
-        key_object(w, "schema");
-        member_schema(w, m, false);
-        mien_jw_end_object(w);
-        mien_jw_end_object(w);
+    for (const struct mien_route *r = first; r != NULL; r = mien_route_next(r)) {
+        for (const struct mien_member *m = r->members; m != NULL && m->name != NULL; m++) {
+            bool seen = !is_parameter(r, m);
+            for (const struct mien_route *k = first; k != r; k = mien_route_next(k)) seen = seen || has_parameter(k, m->name);
+            if (!seen) parameter(w, r, m);
+        }
     }
     mien_jw_end_array(w);
 }
+
+/* An open schema object: `one` of the row, or any of those of the path's rows that take such a body. */
+static void schema_of_rows(struct mien_jw *w, const struct mien_route *first, unsigned takes, void (*one)(struct mien_jw *, const struct mien_route *))
+{
+    int rows = 0;
+    for (const struct mien_route *r = first; r != NULL; r = mien_route_next(r)) rows += takes == 0 || (r->takes & takes) != 0;
+    if (rows > 1) key_array(w, "anyOf");
+    for (const struct mien_route *r = first; r != NULL; r = mien_route_next(r)) {
+        if (takes != 0 && (r->takes & takes) == 0) continue;
+        if (rows > 1) {
+            mien_jw_object(w);
+            text(w, "title", r->summary);
+        }
+        one(w, r);
+        if (rows > 1) mien_jw_end_object(w);
+    }
+    if (rows > 1) mien_jw_end_array(w);
+}
+
+static void json_schema(struct mien_jw *w, const struct mien_route *r) { members_schema(w, r->members, false); }
+static void form_schema(struct mien_jw *w, const struct mien_route *r) { members_schema(w, r->members, true); }
 
 static void body_of(struct mien_jw *w, const struct mien_route *r, const char *type, bool form)
 {
     key_object(w, type);
     key_object(w, "schema");
-    members_schema(w, r->members, form);
+    schema_of_rows(w, r, form ? MIEN_TAKES_MULTIPART : MIEN_TAKES_JSON, form ? form_schema : json_schema);
     mien_jw_end_object(w);
     if (!form) {
         mien_jw_key(w, "example");
@@ -268,16 +340,32 @@ static void raw_body(struct mien_jw *w, const char *type)
     mien_jw_end_object(w);
 }
 
+/* A body of lines has no schema in OpenAPI: one line's stands for it. */
+static void lines_body(struct mien_jw *w, const struct mien_route *r)
+{
+    const struct mien_member *m = r->members;
+    while (m->kind != MIEN_KIND_ITEMS) m++;
+    key_object(w, "application/x-ndjson");
+    key_object(w, "schema");
+    text(w, "description", "One such object a line.");
+    members_schema(w, m->sub, false);
+    mien_jw_end_object(w);
+    mien_jw_end_object(w);
+}
+
 static void request_body(struct mien_jw *w, const struct mien_route *r)
 {
-    if ((r->takes & MIEN_TAKES_IMAGE_FORMS) == 0 || r->members == NULL) return;
+    unsigned takes = 0;
+    for (const struct mien_route *row = r; row != NULL; row = mien_route_next(row)) takes |= row->takes;
+    if ((takes & MIEN_TAKES_BODY) == 0 || r->members == NULL) return;
     key_object(w, "requestBody");
     mien_jw_key(w, "required");
-    mien_jw_bool(w, (r->takes & MIEN_TAKES_QUERY) == 0);
+    mien_jw_bool(w, (takes & MIEN_TAKES_QUERY) == 0);
     key_object(w, "content");
-    if (r->takes & MIEN_TAKES_JSON) body_of(w, r, "application/json", false);
-    if (r->takes & MIEN_TAKES_MULTIPART) body_of(w, r, "multipart/form-data", true);
-    if (r->takes & MIEN_TAKES_RAW) {
+    if (takes & MIEN_TAKES_JSON) body_of(w, r, "application/json", false);
+    if (takes & MIEN_TAKES_LINES) lines_body(w, r);
+    if (takes & MIEN_TAKES_MULTIPART) body_of(w, r, "multipart/form-data", true);
+    if (takes & MIEN_TAKES_RAW) {
         raw_body(w, "image/*");
         raw_body(w, "application/octet-stream");
     }
@@ -325,6 +413,7 @@ static void field_schema(struct mien_jw *w, const struct mien_field *f)
         field_type(w, f, "object");
         object_members(w, f->sub);
         break;
+    case MIEN_OUT_ANY: field_type(w, f, "object"); break;
     case MIEN_OUT_MAP:
         field_type(w, f, "object");
         key_object(w, "additionalProperties");
@@ -365,6 +454,12 @@ static void reference(struct mien_jw *w, const char *key, const char *kind, cons
     mien_jw_end_object(w);
 }
 
+static void row_schema(struct mien_jw *w, const struct mien_route *r)
+{
+    if (r->fields != NULL) fields_schema(w, r->fields);
+    else text(w, "type", r->type == NULL || strncmp(r->type, "application/json", 16) == 0 ? "object" : "string");
+}
+
 /* 200's answer; the same body also comes with 503 on routes that tell whether the server is well. */
 static void answer_of(struct mien_jw *w, const struct mien_route *r, const char *status, const char *what)
 {
@@ -378,13 +473,22 @@ static void answer_of(struct mien_jw *w, const struct mien_route *r, const char 
     key_object(w, "content");
     key_object(w, type);
     key_object(w, "schema");
-    if (r->fields != NULL) fields_schema(w, r->fields);
-    else text(w, "type", strcmp(type, "application/json") == 0 ? "object" : "string");
+    schema_of_rows(w, r, 0, row_schema);
     mien_jw_end_object(w);
     mien_jw_end_object(w);
     mien_jw_end_object(w);
     mien_jw_end_object(w);
 }
+
+static bool any_row(const struct mien_route *r, bool (*is)(const struct mien_route *))
+{
+    while (r != NULL && !is(r)) r = mien_route_next(r);
+    return r != NULL;
+}
+
+static bool has_body(const struct mien_route *r) { return (r->takes & MIEN_TAKES_BODY) != 0; }
+static bool has_members(const struct mien_route *r) { return r->members != NULL; }
+static bool is_about_users(const struct mien_route *r) { return strcmp(r->tag, "gallery") == 0; }
 
 static bool may_answer(const struct mien_route *r, int status)
 {
@@ -394,9 +498,11 @@ static bool may_answer(const struct mien_route *r, int status)
     case 400:
     case 408:
     case 413:
-    case 415:
-    case 422:
-    case 503: return (r->takes & MIEN_TAKES_IMAGE_FORMS) != 0;
+    case 415: return any_row(r, has_body);
+    case 404:
+    case 409: return any_row(r, is_about_users);
+    case 422: return any_row(r, has_members);
+    case 503: return any_row(r, has_body) || any_row(r, is_about_users);
     case 403:
     case 500: return true;
     default: return false;
@@ -428,18 +534,32 @@ static bool tells_health(const struct mien_route *r) { return strcmp(r->path, "/
 static void security(struct mien_jw *w, const struct mien_route *r)
 {
     if (r->scope == MIEN_SCOPE_NONE) return;
-    static const char *const SCHEME[] = {"bearer", "apiKey", NULL};
+    static const char *const SCHEME[] = {"bearer", "apiKey"};
+    unsigned named = 0;
     key_array(w, "security");
-    for (int i = 0; i < 3; i++) { /* the third, empty, is a server without keys */
-        mien_jw_object(w);
-        if (SCHEME[i] != NULL) {
+    for (; r != NULL; r = mien_route_next(r)) {
+        for (int i = 0; i < 2 && (named & (unsigned)r->scope) == 0; i++) {
+            mien_jw_object(w);
             key_array(w, SCHEME[i]);
             mien_jw_string(w, mien_scope_name(r->scope));
             mien_jw_end_array(w);
+            mien_jw_end_object(w);
         }
-        mien_jw_end_object(w);
+        named |= (unsigned)r->scope;
     }
+    mien_jw_object(w); /* a server without keys */
+    mien_jw_end_object(w);
     mien_jw_end_array(w);
+}
+
+/* Of several rows: which members make it which. */
+static void which_row(struct mien_jw *w, const struct mien_route *r)
+{
+    char said[400];
+    int n = 0;
+    while ((r = mien_route_next(r)) != NULL && n >= 0 && n < (int)sizeof said)
+        n += snprintf(said + n, sizeof said - (size_t)n, "%sWith %s: %s (scope %s).", n > 0 ? " " : "", r->when, r->summary, mien_scope_name(r->scope));
+    text(w, "description", said);
 }
 
 static void operation(struct mien_jw *w, const struct mien_route *r)
@@ -453,11 +573,12 @@ static void operation(struct mien_jw *w, const struct mien_route *r)
     key_object(w, method);
     text(w, "operationId", id);
     text(w, "summary", r->summary);
+    if (mien_route_next(r) != NULL) which_row(w, r);
     key_array(w, "tags");
     mien_jw_string(w, r->tag);
     mien_jw_end_array(w);
     security(w, r);
-    query_parameters(w, r);
+    parameters(w, r);
     request_body(w, r);
     key_object(w, "responses");
     answer_of(w, r, "200", "The answer.");
@@ -476,7 +597,7 @@ static void paths(struct mien_jw *w)
         if (seen) continue;
         key_object(w, mien_routes[i].path);
         for (int k = i; k < mien_route_count; k++)
-            if (strcmp(mien_routes[k].path, mien_routes[i].path) == 0) operation(w, &mien_routes[k]);
+            if (strcmp(mien_routes[k].path, mien_routes[i].path) == 0 && mien_route_first(&mien_routes[k]) == &mien_routes[k]) operation(w, &mien_routes[k]);
         mien_jw_end_object(w);
     }
     mien_jw_end_object(w);

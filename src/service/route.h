@@ -18,7 +18,9 @@ enum mien_kind {
     MIEN_KIND_NUMBER,  /* low..high */
     MIEN_KIND_INTEGER, /* low..high */
     MIEN_KIND_BOOL,
-    MIEN_KIND_ITEMS    /* array of objects with the members `sub`; low..high = how many */
+    MIEN_KIND_ITEMS,   /* array of objects with the members `sub`; low..high = how many */
+    MIEN_KIND_OBJECT,  /* any JSON object; kept as compact text, of at most `high` bytes. In forms and the query: text that is one */
+    MIEN_KIND_VECTOR   /* array of numbers, or text: base64 of little-endian float32; low..high = how many. Finite */
 };
 
 /* Where the default of a member comes from when it is configured. */
@@ -33,13 +35,13 @@ struct mien_member {
     double otherwise;      /* default of numbers and booleans that are not required */
     enum mien_from from;
     const char *choices;   /* "left|right" */
-    bool in_path;          /* its text is what stands in the path where the route's path has {name} */
+    bool in_path;          /* its text is what stands in the path where the route's path has {name}; required, TEXT */
     const struct mien_member *sub; /* ended by a row without name */
     const char *help;
 };
 
 enum mien_out { MIEN_OUT_INTEGER, MIEN_OUT_NUMBER, MIEN_OUT_BOOL, MIEN_OUT_TEXT, MIEN_OUT_OBJECT, MIEN_OUT_OBJECTS, MIEN_OUT_NUMBERS, MIEN_OUT_TEXTS,
-    MIEN_OUT_MAP /* object whose names are data: values are numbers */ };
+    MIEN_OUT_MAP /* object whose names are data: values are numbers */, MIEN_OUT_ANY /* object with any members */ };
 
 struct mien_field {
     const char *name;
@@ -61,12 +63,15 @@ enum mien_takes {
     MIEN_TAKES_RAW = 2,       /* image/\*, application/octet-stream or no media type: the bytes are the first IMAGE member; the others may come in the query */
     MIEN_TAKES_MULTIPART = 4,
     MIEN_TAKES_IMAGE_FORMS = 7, /* all three: routes with one image */
-    MIEN_TAKES_QUERY = 8      /* members may come in the query, instead of a body too (POST /analyze?image_url=) */
+    MIEN_TAKES_QUERY = 8,     /* members may come in the query, instead of a body too (POST /analyze?image_url=) */
+    MIEN_TAKES_LINES = 16,    /* application/x-ndjson: each line is an entry of the first ITEMS member; empty ones are skipped */
+    MIEN_TAKES_BODY = 23      /* any of those that are a body */
 };
 
 struct mien_route {
     enum mien_method method;
-    const char *path;         /* "/enroll/{user_id}": one path segment, percent-decoded, becomes the member of that name */
+    const char *path;         /* "/enroll/{user_id}": the rest of the path, percent-decoded and not empty, is the member of that name; it may hold
+                               * slashes. {name} stands at the end. A row without {name} is found before one with it. */
     enum mien_scope scope;    /* NONE: no key needed */
     unsigned takes;           /* MIEN_TAKES_* */
     bool at_once;             /* answered on the event thread: reads no image, runs no network */
@@ -77,16 +82,21 @@ struct mien_route {
     enum mien_code (*answer)(struct mien_call *call, struct mien_err *e);
     const char *summary, *tag;
     const char *when;         /* Several rows may have one method and path: the first (NULL) is taken unless a body or query has the member that another row
-                               * names here. All rows of a path have the same scope and at_once; `takes` is that of the first. */
+                               * names here; the last such row counts. They stand together and have the same at_once; each has its own scope and takes. */
 };
 
 /* All rows, in the order of the documentation. */
 extern const struct mien_route mien_routes[];
 extern const int mien_route_count;
-enum { MIEN_MAX_ROUTES = 64, MIEN_MAX_MEMBERS = 16 };
+enum { MIEN_MAX_ROUTES = 96, MIEN_MAX_MEMBERS = 16 };
 
-/* The row for a method and a path; HEAD finds GET's. NULL when there is none; then *allow (room for 64 bytes) lists the methods of the path ("GET, HEAD"),
+/* The first row for a method and a path; HEAD finds GET's. NULL when there is none; then *allow (room for 64 bytes) lists the methods of the path ("GET, HEAD"),
  * empty when the path is unknown. */
 const struct mien_route *mien_route_find(enum mien_method method, const char *path, char allow[64]);
+/* Of several rows with one method and path. */
+const struct mien_route *mien_route_first(const struct mien_route *r); /* that of all */
+const struct mien_route *mien_route_next(const struct mien_route *r);  /* after r; NULL past the last */
+/* What stands in a path where the row has {name}; NULL when it has none. */
+const char *mien_route_tail(const struct mien_route *r, const char *path);
 
 #endif

@@ -145,19 +145,18 @@ static bool media_of(const struct mien_request *q, bool has_body, enum mien_medi
     if (begins_with(type, n, "image/") || (n == 24 && strncasecmp(type, "application/octet-stream", n) == 0)) return true;
     *media = MIEN_MEDIA_JSON;
     if ((n == 16 && strncasecmp(type, "application/json", n) == 0) || (n > 5 && strncasecmp(type + n - 5, "+json", 5) == 0)) return true;
+    *media = MIEN_MEDIA_LINES;
+    if (n == 20 && strncasecmp(type, "application/x-ndjson", n) == 0) return true;
     *media = MIEN_MEDIA_MULTIPART;
     return n == 19 && strncasecmp(type, "multipart/form-data", n) == 0;
 }
 
-static bool takes_media(unsigned takes, enum mien_media media)
+/* Whether any row of the path takes the body; which one it is to be is known once it is read. */
+static bool takes_media(const struct mien_route *route, enum mien_media media)
 {
-    switch (media) {
-    case MIEN_MEDIA_NONE: return true;
-    case MIEN_MEDIA_JSON: return (takes & MIEN_TAKES_JSON) != 0;
-    case MIEN_MEDIA_RAW: return (takes & MIEN_TAKES_RAW) != 0;
-    case MIEN_MEDIA_MULTIPART: return (takes & MIEN_TAKES_MULTIPART) != 0;
-    }
-    return false;
+    const struct mien_route *r = route;
+    while (r != NULL && !mien_body_taken(r, media)) r = mien_route_next(r);
+    return r != NULL;
 }
 
 /* Whether a body is announced, and its length; the guard has checked that it is digits. */
@@ -211,10 +210,9 @@ static enum mien_problem check_body(struct mien_exchange *x, size_t *max_body)
 {
     unsigned long long length;
     const bool has_body = announced_body(x->call.request, &length);
-    const unsigned takes = x->call.route->takes;
     *max_body = 0;
-    if ((takes & MIEN_TAKES_IMAGE_FORMS) == 0) return MIEN_PROBLEM_NONE; /* the body is not read */
-    if (!media_of(x->call.request, has_body, &x->media) || !takes_media(takes, x->media)) return MIEN_PROBLEM_UNSUPPORTED_MEDIA_TYPE;
+    if ((x->call.route->takes & MIEN_TAKES_BODY) == 0) return MIEN_PROBLEM_NONE; /* the body is not read */
+    if (!media_of(x->call.request, has_body, &x->media) || !takes_media(x->call.route, x->media)) return MIEN_PROBLEM_UNSUPPORTED_MEDIA_TYPE;
     *max_body = mien_body_limit(&x->call.service->settings, x->call.route, x->media);
     return length > *max_body ? MIEN_PROBLEM_TOO_LARGE : MIEN_PROBLEM_NONE;
 }
@@ -229,7 +227,9 @@ static enum mien_problem admit(struct mien_exchange *x, struct mien_response *r,
     if (p != MIEN_PROBLEM_NONE) return p;
     p = check_rate(x, r); /* before the key is judged, so that keys cannot be tried at any speed */
     if (p != MIEN_PROBLEM_NONE) return p;
-    p = mien_access_scope(s->access, &x->caller, x->call.route->scope, why);
+    unsigned scopes = 0;
+    for (const struct mien_route *row = x->call.route; row != NULL; row = mien_route_next(row)) scopes |= (unsigned)row->scope;
+    p = mien_access_scope(s->access, &x->caller, scopes, why); /* that of its row, when it is known which */
     return p != MIEN_PROBLEM_NONE ? p : check_body(x, max_body);
 }
 
