@@ -493,6 +493,11 @@ enum mien_code mien_gallery_list(struct mien_gallery *g, const char *after, int 
     return g->store->list(g->store, after, limit, call, context, e);
 }
 
+enum mien_code mien_gallery_count(struct mien_gallery *g, uint64_t *users, uint64_t *records, struct mien_err *e)
+{
+    return g->store->count(g->store, users, records, e);
+}
+
 /* ---- rotation ---- */
 
 struct rotation {

@@ -50,8 +50,9 @@ enum mien_code mien_gallery_verify(struct mien_gallery *g, const char *user_id, 
 /* Every template that can be opened, for exports and facebanks: biometric data in the clear. */
 enum mien_code mien_gallery_each(struct mien_gallery *g, mien_on_template *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
 
-/* As the store's list. */
+/* As the store's list and count. */
 enum mien_code mien_gallery_list(struct mien_gallery *g, const char *after, int limit, mien_on_user *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_gallery_count(struct mien_gallery *g, uint64_t *users, uint64_t *records, struct mien_err *e) MIEN_MUST_CHECK;
 
 /* Seals every record under the keyring's current key; with a key file a new key is made first and the old ones are forgotten once nothing needs them.
  * Enrolments and deletions go on meanwhile. *done counts the records. When it fails, both keys still open and it can be repeated. */

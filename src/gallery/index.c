@@ -6,6 +6,7 @@
  * so a row whose approximate similarity plus this bound is below the cutoff cannot be among the best. */
 #include "gallery/index.h"
 
+#include <float.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ enum {
 };
 static const uint32_t NONE = UINT32_MAX;
 static const float ROUNDING = 2e-5f; /* of float32 sums of 1024 products */
+static const double MOST_LENGTH = 1e6; /* of a query, which should be 1: far from where float32 overflows */
+static const float LONGEST = 1.001f; /* a unit vector, its numbers rounded to halves */
 
 struct chunk {
     uint8_t *bytes;             /* CHUNK x stride */
@@ -215,13 +218,20 @@ static void quantize(const struct mien_index *x, const float *v, int8_t *bytes, 
     memset(bytes + x->dim, 0, (size_t)(x->stride - x->dim));
 }
 
+/* Not finite when one of its numbers is not. */
+static double length_of(const float *v, int dim)
+{
+    double sum = 0;
+    for (int i = 0; i < dim; i++) sum += (double)v[i] * (double)v[i];
+    return sqrt(sum);
+}
+
 static bool prepare(const struct mien_index *x, const uint16_t *templates, int n, struct fresh *out)
 {
     float v[MAX_DIM];
     for (int k = 0; k < n; k++) {
         mien_half_to_float(templates + (size_t)k * (size_t)x->dim, v, (size_t)x->dim);
-        for (int i = 0; i < x->dim; i++)
-            if (!isfinite(v[i])) return false;
+        if (!(length_of(v, x->dim) <= (double)LONGEST)) return false; /* or no number */
         int8_t *bytes = (int8_t *)out[k].bytes;
         quantize(x, v, bytes, &out[k].scale, &out[k].error);
         for (int i = 0; i < x->stride; i++) out[k].bytes[i] = (uint8_t)(bytes[i] + 128);
@@ -321,9 +331,9 @@ enum mien_code mien_index_set(struct mien_index *x, const char *user_id, const c
     uint8_t *bytes = malloc((size_t)(n + 1) * (size_t)x->stride);
     char *text = text_of(user_id, name);
     for (int k = 0; k < n && bytes != NULL; k++) fresh[k].bytes = bytes + (size_t)k * (size_t)x->stride;
-    const bool memory = bytes != NULL && text != NULL, finite = memory && prepare(x, templates, n, fresh);
+    const bool memory = bytes != NULL && text != NULL, sound = memory && prepare(x, templates, n, fresh);
     bool done = false;
-    if (finite) {
+    if (sound) {
         pthread_rwlock_wrlock(&x->lock);
         done = set_user(x, text, templates, fresh, n);
         pthread_rwlock_unlock(&x->lock);
@@ -331,7 +341,7 @@ enum mien_code mien_index_set(struct mien_index *x, const char *user_id, const c
     if (!done) free(text);
     if (bytes != NULL) explicit_bzero(bytes, (size_t)n * (size_t)x->stride);
     free(bytes);
-    MIEN_FAIL_IF(memory && !finite, e, MIEN_E_ARG, "a template has a number that is not finite");
+    MIEN_FAIL_IF(memory && !sound, e, MIEN_E_ARG, "a template is not a unit vector");
     MIEN_FAIL_IF(!done, e, MIEN_E_NOMEM, "no memory for a template in the index");
     return MIEN_OK;
 }
@@ -411,9 +421,9 @@ static void scan_rows(struct search *s, uint32_t first, int n)
     s->scan->dots(bytes_of(x, first), n, x->stride, s->bytes, s->n, s->dot);
     for (int k = 0; k < s->n; k++) {
         struct query *q = &s->query[k];
-        /* |s_v q_v| <= |v| + |e_v|, and |v| = 1 but for its rounding to halves */
-        const struct mien_scan_bound bound = {.slope = q->scale, .weight = q->norm + q->error, .slack = 1.001f * q->error + ROUNDING, .shift = q->shift,
-                                              .cutoff = cutoff_of(s, q)};
+        /* |s_v q_v| <= |v| + |e_v| */
+        const struct mien_scan_bound bound = {.slope = q->scale, .weight = q->norm + q->error, .slack = LONGEST * q->error + ROUNDING * fmaxf(q->norm, 1.0f),
+                                              .shift = q->shift, .cutoff = cutoff_of(s, q)};
         const int found = s->scan->candidates(s->dot + (size_t)k * (size_t)n, c->scale + at, c->error + at, n, &bound, s->candidate);
         for (int i = 0; i < found; i++) {
             const uint32_t row = first + (uint32_t)s->candidate[i], r = at + (uint32_t)s->candidate[i];
@@ -460,8 +470,8 @@ static bool catch_up(struct search *s, uint64_t since)
         for (int k = 0; k < s->n; k++) {
             struct query *q = &s->query[k];
             const float now = x->user[user].text != NULL ? best_of(s, q, user) : -INFINITY;
-            for (int j = 0; j < q->n; j++)
-                if (q->best[j].user == user && q->best[j].similarity > now) return false;
+            for (int j = 0; j < q->n; j++) /* as similar as he was is not enough: the entry may be another user's now, whose place among equals differs */
+                if (q->best[j].user == user && !(q->best[j].similarity < now)) return false;
             if (x->user[user].text != NULL) offer(s, q, (struct best){now, user});
         }
     }
@@ -504,12 +514,11 @@ static bool take_query(struct search *s, int k, const float *v)
     const struct mien_index *x = s->index;
     struct query *q = &s->query[k];
     int8_t *bytes = s->bytes + (size_t)k * (size_t)x->stride;
-    double norm = 0;
+    const double norm = length_of(v, x->dim);
     q->v = v;
-    for (int i = 0; i < x->dim; i++) norm += (double)v[i] * (double)v[i];
-    if (!isfinite(norm)) return false;
+    if (!(norm <= MOST_LENGTH)) return false;
     quantize(x, v, bytes, &q->scale, &q->error);
-    q->norm = (float)sqrt(norm) * 1.00001f;
+    q->norm = (float)norm * 1.00001f;
     for (int i = 0; i < x->stride; i++) q->shift += 128 * bytes[i];
     return true;
 }
@@ -526,13 +535,13 @@ enum mien_code mien_index_search(struct mien_index *x, const float *queries, int
     s->scan = mien_scan_best();
     s->n = n;
     s->top_k = top_k;
-    s->threshold = threshold;
-    bool finite = true;
-    for (int k = 0; k < n; k++) finite = take_query(s, k, queries + (size_t)k * (size_t)x->dim) && finite;
-    for (int i = 0; finite && !try_search(s, i == TRIES, hits, counts); i++) {}
+    s->threshold = fmaxf(threshold, -FLT_MAX); /* free rows are at -INFINITY */
+    bool sound = true;
+    for (int k = 0; k < n; k++) sound = take_query(s, k, queries + (size_t)k * (size_t)x->dim) && sound;
+    for (int i = 0; sound && !try_search(s, i == TRIES, hits, counts); i++) {}
     explicit_bzero(s->bytes, sizeof s->bytes);
     free(s);
-    MIEN_FAIL_IF(!finite, e, MIEN_E_ARG, "a query has a number that is not finite");
+    MIEN_FAIL_IF(!sound, e, MIEN_E_ARG, "a query has a number that is not finite");
     return MIEN_OK;
 }
 
@@ -540,6 +549,7 @@ enum mien_code mien_index_verify(struct mien_index *x, const char *user_id, cons
 {
     const struct mien_scan *scan = mien_scan_best();
     *similarity = -INFINITY;
+    MIEN_FAIL_IF(!(length_of(query, x->dim) <= MOST_LENGTH), e, MIEN_E_ARG, "a query has a number that is not finite");
     pthread_rwlock_rdlock(&x->lock);
     const uint32_t i = find_user(x, user_id, hash_of(user_id));
     for (uint32_t row = i != NONE ? x->user[i].row : NONE; row != NONE; row = chunk_of(x, row)->next[in_chunk(row)])

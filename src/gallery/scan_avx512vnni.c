@@ -91,7 +91,7 @@ static int candidates(const int32_t *dot, const float *scale, const float *error
     const __m512i shift = _mm512_set1_epi32(b->shift);
     int found = 0;
     for (int r = 0; r < n; r += 16) {
-        const __mmask16 live = n - r >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (n - r)) - 1u);
+        const __mmask16 live = (__mmask16)(n - r >= 16 ? 0xffffu : (1u << (n - r)) - 1u);
         const __m512 d = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_maskz_loadu_epi32(live, dot + r), shift));
         __m512 upper = _mm512_mul_ps(_mm512_mul_ps(slope, _mm512_maskz_loadu_ps(live, scale + r)), d);
         upper = _mm512_add_ps(_mm512_add_ps(upper, _mm512_mul_ps(weight, _mm512_maskz_loadu_ps(live, error + r))), slack);

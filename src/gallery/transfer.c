@@ -67,17 +67,16 @@ static enum mien_code optional_text(const struct mien_json *line, const char *me
     return MIEN_OK;
 }
 
-static enum mien_code read_metadata(struct mien_import *i, struct mien_err *e)
+enum mien_code mien_metadata_text(const struct mien_json *v, struct mien_buf *out, struct mien_err *e)
 {
-    const struct mien_json *v = mien_json_get(i->json, "metadata");
     struct mien_jw w;
-    mien_buf_init(&i->metadata, MIEN_USER_METADATA);
+    mien_buf_init(out, MIEN_USER_METADATA);
     if (mien_json_is_null(v)) return MIEN_OK;
     MIEN_FAIL_IF(!mien_json_is_object(v), e, MIEN_E_RECORD, "metadata: not an object");
-    mien_jw_init(&w, &i->metadata);
+    MIEN_FAIL_IF(mien_json_depth(v) > MIEN_METADATA_DEPTH, e, MIEN_E_RECORD, "metadata: more than %d levels", MIEN_METADATA_DEPTH);
+    mien_jw_init(&w, out);
     mien_jw_copy(&w, v);
-    MIEN_FAIL_IF(i->metadata.failed, e, MIEN_E_RECORD, "metadata: more than %d bytes", MIEN_USER_METADATA);
-    i->enrolment.metadata = i->metadata.data;
+    MIEN_FAIL_IF(out->failed, e, MIEN_E_RECORD, "metadata: more than %d bytes", MIEN_USER_METADATA);
     return MIEN_OK;
 }
 
@@ -93,7 +92,8 @@ enum mien_code mien_import_parse(const char *line, size_t n, struct mien_import 
     MIEN_FAIL_IF(!mien_user_id_valid(x->user_id), e, MIEN_E_RECORD, "user_id: not a text of 1 to %d bytes without control characters", MIEN_USER_ID);
     MIEN_TRY(optional_text(out->json, "name", MIEN_USER_NAME, &x->name, e));
     MIEN_TRY(optional_text(out->json, "model", MIEN_MODEL_ID, &out->model, e));
-    MIEN_TRY(read_metadata(out, e));
+    MIEN_TRY(mien_metadata_text(mien_json_get(out->json, "metadata"), &out->metadata, e));
+    x->metadata = out->metadata.data;
     MIEN_TRY(read_numbers(out->json, "embedding", out->rgb, &out->dim, e));
     if (!mien_json_is_null(mien_json_get(out->json, "depth"))) {
         MIEN_TRY(read_numbers(out->json, "depth", out->depth, &x->depth_dim, e));

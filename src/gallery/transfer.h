@@ -8,6 +8,11 @@
 
 enum { MIEN_IMPORT_BATCH = 1000, MIEN_IMPORT_LINE = 256 << 10 /* bytes of a line, at most */ };
 
+/* Metadata as they are kept: an object, or nothing for NULL and null, as text of at most MIEN_USER_METADATA bytes. At most MIEN_METADATA_DEPTH levels, so that
+ * it can stand inside of answers. `out` is initialised here. MIEN_E_RECORD. */
+enum { MIEN_METADATA_DEPTH = 32 };
+enum mien_code mien_metadata_text(const struct mien_json *v, struct mien_buf *out, struct mien_err *e) MIEN_MUST_CHECK;
+
 /* A line that was read. Everything but the enrolment's user_id, name and metadata belongs to this structure itself. */
 struct mien_import {
     struct mien_enrolment enrolment;
