@@ -96,8 +96,10 @@ static enum mien_code open_place(struct place *p, const char *key, const char *m
     assert_int_equal(mien_sqlite_open(p->db, false, &sqlite, &e), MIEN_OK);
     p->between = calloc(1, sizeof *p->between);
     assert_non_null(p->between);
-    *p->between = (struct between){.inner = sqlite, .alive = true,
-                                   .store = {"between", put, take_out, reseal, each_record, user_records, list, count, follows ? follow : NULL, alive, close_both}};
+    *p->between =
+        (struct between){.inner = sqlite,
+                         .alive = true,
+                         .store = {"between", put, take_out, reseal, each_record, user_records, list, count, follows ? follow : NULL, alive, close_both}};
     s.store = &p->between->store;
     return mien_gallery_open(&s, &p->gallery, &e);
 }

@@ -263,7 +263,8 @@ static void kernels_agree(void **state)
 {
     (void)state;
     const unsigned flags = mien_cpu_flags();
-    const struct mien_scan *const ALL[] = {(flags & MIEN_CPU_AVX2) != 0 ? &mien_scan_avx2 : NULL, (flags & MIEN_CPU_AVX512_VNNI) != 0 ? &mien_scan_avx512vnni : NULL};
+    const struct mien_scan *const ALL[] = {(flags & MIEN_CPU_AVX2) != 0 ? &mien_scan_avx2 : NULL,
+                                           (flags & MIEN_CPU_AVX512_VNNI) != 0 ? &mien_scan_avx512vnni : NULL};
     enum { ROWS = 70, QUERIES = 9, STRIDE = 576 };
     static uint8_t rows[ROWS * STRIDE];
     static int8_t queries[QUERIES * STRIDE];

@@ -251,9 +251,9 @@ static void numbers_that_are_no_direction_are_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_half_is_read_and_written_back), cmocka_unit_test(floats_round_to_the_nearest_half), cmocka_unit_test(rounding_hardly_moves_a_cosine),
-        cmocka_unit_test(user_ids), cmocka_unit_test(templates_are_sealed_and_opened), cmocka_unit_test(templates_are_bound_to_user_and_model),
-        cmocka_unit_test(what_is_no_template_is_refused), cmocka_unit_test(numbers_that_are_no_direction_are_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_half_is_read_and_written_back), cmocka_unit_test(floats_round_to_the_nearest_half),
+                                       cmocka_unit_test(rounding_hardly_moves_a_cosine),      cmocka_unit_test(user_ids),
+                                       cmocka_unit_test(templates_are_sealed_and_opened),     cmocka_unit_test(templates_are_bound_to_user_and_model),
+                                       cmocka_unit_test(what_is_no_template_is_refused),      cmocka_unit_test(numbers_that_are_no_direction_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
