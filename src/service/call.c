@@ -76,6 +76,14 @@ enum mien_code mien_call_refuse(struct mien_call *c, const char *member, int ind
     return MIEN_FAIL(e, MIEN_E_REQUEST, "%s[%d]%s%s %s", member, index, sub != NULL ? "." : "", sub != NULL ? sub : "", text);
 }
 
+enum mien_code mien_call_say(struct mien_call *c, enum mien_code code, const char *text, struct mien_err *e)
+{
+    struct mien_exchange *x = mien_exchange_of(c);
+    x->said_for = code;
+    snprintf(x->said, sizeof x->said, "%s", text);
+    return MIEN_FAIL(e, code, "%s", text);
+}
+
 int64_t mien_call_ms(const struct mien_call *c) { return (int64_t)llround(mien_elapsed_ms(c->started_ns)); }
 
 /* Says a failure about an image in words for the client; failures that are not about it stay as they are. */
@@ -84,9 +92,9 @@ static enum mien_code retell(struct mien_call *c, enum mien_code code, const cha
     struct mien_exchange *x = mien_exchange_of(c);
     const char *what = mien_problem_about_image(code);
     if (code == MIEN_OK || what == NULL) return code;
-    x->said_for = code;
-    snprintf(x->said, sizeof x->said, "%s %s", which, what);
-    return MIEN_FAIL(e, code, "%s %s", which, what);
+    char text[sizeof x->said];
+    snprintf(text, sizeof text, "%s %s", which, what);
+    return mien_call_say(c, code, text, e);
 }
 
 static enum mien_code open_photo(struct mien_call *c, const struct mien_blob *image, struct mien_photo **photo, struct mien_err *e)

@@ -59,6 +59,9 @@ int64_t mien_call_ms(const struct mien_call *c);
 /* A failure about the whole request in words for the client: 422 with `text`. `index` >= 0: of that entry of the member, which then also stands in `errors`. */
 enum mien_code mien_call_refuse(struct mien_call *c, const char *member, int index, const char *sub, const char *text, struct mien_err *e);
 
+/* A failure whose problem says `text`, our own words for the client. */
+enum mien_code mien_call_say(struct mien_call *c, enum mien_code code, const char *text, struct mien_err *e);
+
 /* Opens the photo and analyses it with the call's session. `*photo` (may be NULL when the caller does not need it) belongs to the call. `which` names
  * the image in messages ("image", "idImage"). Fails with MIEN_E_IMAGE_*, MIEN_E_MODEL_MISSING, ...; no face is not a failure: count 0. */
 enum mien_code mien_call_analyze(struct mien_call *c, const struct mien_blob *image, const char *which, unsigned wants,

@@ -24,14 +24,17 @@ enum mien_code mien_do_root(struct mien_call *call, struct mien_err *e)
     return MIEN_OK;
 }
 
-/* Without a detector no route that looks at a photo works; without a recogniser half of them do not. Both count as down. */
+/* Without a detector no route that looks at a photo works; without a recogniser half of them do not. Both count as down, as does a gallery whose store does
+ * not answer. */
 enum mien_code mien_do_health(struct mien_call *call, struct mien_err *e)
 {
     (void)e;
     const struct mien_model *embed = NULL;
     float threshold = 0.0f;
     const bool loaded = mien_call_embedder(call, &embed, &threshold, NULL) == MIEN_OK;
-    const bool healthy = loaded && mien_call_has(call, MIEN_ROLE_DETECT) && !atomic_load(&call->service->stopping);
+    const struct mien_service_settings *s = &call->service->settings;
+    const struct mien_gallery_state gallery = s->gallery != NULL ? mien_gallery_state(s->gallery) : (struct mien_gallery_state){.available = true};
+    const bool healthy = loaded && mien_call_has(call, MIEN_ROLE_DETECT) && gallery.available && !atomic_load(&call->service->stopping);
     if (!healthy) call->response->status = 503;
     mien_put_text(call, "status", healthy ? "healthy" : "unhealthy");
     mien_put_text(call, "service", "mien");
@@ -40,15 +43,15 @@ enum mien_code mien_do_health(struct mien_call *call, struct mien_err *e)
     mien_put_bool(call, "model_loaded", loaded);
     mien_put_text(call, "model_name", loaded ? embed->id : NULL);
     mien_put_bool(call, "gpu_enabled", false);
-    mien_put_bool(call, "redis_connected", false);
-    mien_put_integer(call, "gallery_size", 0);
+    mien_put_bool(call, "redis_connected", s->redis != NULL && mien_redis_alive(s->redis));
+    mien_put_integer(call, "gallery_size", (int64_t)gallery.index.users);
     mien_jw_key(call->json, "match_threshold");
     if (loaded) mien_jw_number(call->json, (double)threshold, 4);
     else mien_jw_null(call->json);
     mien_jw_key(call->json, "services");
     mien_jw_object(call->json);
     mien_put_text(call, "api", "up");
-    mien_put_text(call, "database", "not_configured");
+    mien_put_text(call, "database", s->gallery == NULL ? "not_configured" : gallery.available ? "up" : "down");
     mien_jw_end_object(call->json);
     return MIEN_OK;
 }
@@ -73,7 +76,8 @@ enum mien_code mien_do_metrics(struct mien_call *call, struct mien_err *e)
 {
     (void)e;
     struct mien_service *s = call->service;
-    mien_metrics_write(&s->metrics, atomic_load(&s->server), s->models, mien_elapsed_ms(s->started_ns) / 1000.0, &call->response->body);
+    const struct mien_metrics_sources from = {atomic_load(&s->server), s->models, s->settings.gallery};
+    mien_metrics_write(&s->metrics, &from, mien_elapsed_ms(s->started_ns) / 1000.0, &call->response->body);
     return MIEN_OK;
 }
 

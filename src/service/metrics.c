@@ -33,6 +33,12 @@ void mien_metrics_request(struct mien_metrics *m, const struct mien_route *route
 void mien_metrics_rejected(struct mien_metrics *m, enum mien_problem p) { add(&m->rejected[p], 1); }
 void mien_metrics_faces(struct mien_metrics *m, int n) { add(&m->faces, n > 0 ? (uint64_t)n : 0); }
 
+void mien_metrics_search(struct mien_metrics *m, uint64_t duration_ns)
+{
+    add(&m->searches, 1);
+    add(&m->search_ns, duration_ns);
+}
+
 /* ---- text ---- */
 
 static void head(struct mien_buf *out, const char *name, const char *kind, const char *help)
@@ -115,6 +121,20 @@ static void write_models(const struct mien_models *models, struct mien_buf *out)
         mien_buf_addf(out, "mien_inference_seconds_total{model=\"%s\"} %.9g\n", mien_models_at(models, i)->id, (double)mien_models_usage(models, i).ns * 1e-9);
 }
 
+static void write_gallery(const struct mien_metrics *m, struct mien_gallery *gallery, struct mien_buf *out)
+{
+    if (gallery == NULL) return;
+    const struct mien_gallery_state s = mien_gallery_state(gallery);
+    one(out, "mien_gallery_up", "gauge", "Whether the store answers.", s.available);
+    one(out, "mien_gallery_users", "gauge", "Users that are searched.", (double)s.index.users);
+    one(out, "mien_gallery_templates", "gauge", "Templates that are searched.", (double)s.index.templates);
+    one(out, "mien_gallery_bytes", "gauge", "Memory of the search index.", (double)s.index.bytes);
+    one(out, "mien_gallery_unreadable", "gauge", "Templates that could not be opened when the gallery was loaded.", (double)s.unreadable);
+    one(out, "mien_gallery_other_model", "gauge", "Templates of another recognition model when the gallery was loaded.", (double)s.other_model);
+    head(out, "mien_search_seconds", "summary", "Time of the search in memory alone.");
+    mien_buf_addf(out, "mien_search_seconds_sum %.9g\nmien_search_seconds_count %" PRIu64 "\n", (double)get(&m->search_ns) * 1e-9, get(&m->searches));
+}
+
 static double resident_bytes(void)
 {
     long pages = 0, resident = 0;
@@ -129,7 +149,7 @@ static double resident_bytes(void)
     return pages > 0 ? (double)resident * (double)sysconf(_SC_PAGESIZE) : 0.0;
 }
 
-void mien_metrics_write(const struct mien_metrics *m, struct mien_server *server, const struct mien_models *models, double uptime_s, struct mien_buf *out)
+void mien_metrics_write(const struct mien_metrics *m, const struct mien_metrics_sources *from, double uptime_s, struct mien_buf *out)
 {
     head(out, "mien_build_info", "gauge", "Always 1; the version is in the label.");
     mien_buf_addf(out, "mien_build_info{version=\"%s\"} 1\n", MIEN_VERSION_TEXT);
@@ -140,6 +160,7 @@ void mien_metrics_write(const struct mien_metrics *m, struct mien_server *server
     write_rejections(m, out);
     one(out, "mien_request_wait_seconds_total", "counter", "Time that requests waited for a worker.", (double)get(&m->wait_ns) * 1e-9);
     one(out, "mien_faces_total", "counter", "Faces found.", (double)get(&m->faces));
-    write_server(server, out);
-    write_models(models, out);
+    write_server(from->server, out);
+    write_models(from->models, out);
+    write_gallery(m, from->gallery, out);
 }

@@ -90,8 +90,8 @@ extern const struct mien_route mien_routes[];
 extern const int mien_route_count;
 enum { MIEN_MAX_ROUTES = 96, MIEN_MAX_MEMBERS = 16 };
 
-/* The first row for a method and a path; HEAD finds GET's. NULL when there is none; then *allow (room for 64 bytes) lists the methods of the path ("GET, HEAD"),
- * empty when the path is unknown. */
+/* The first row for a method and a path; HEAD finds GET's. NULL when there is none; then *allow (room for 64 bytes) lists the methods of the path
+ * ("GET, HEAD"), empty when the path is unknown. */
 const struct mien_route *mien_route_find(enum mien_method method, const char *path, char allow[64]);
 /* Of several rows with one method and path. */
 const struct mien_route *mien_route_first(const struct mien_route *r); /* that of all */

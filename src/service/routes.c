@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "gallery/gallery.h"
 #include "service/handlers.h"
 
 /* ---- members ---- */
@@ -45,6 +46,49 @@
     }
 
 static const struct mien_member m_image[] = {IMAGE, END};
+#define MATCH_THRESHOLD                                                                                                                                        \
+    {                                                                                                                                                          \
+        .name = "threshold", .kind = MIEN_KIND_NUMBER, .low = -1, .high = 1, .from = MIEN_FROM_MATCH_THRESHOLD,                                                \
+        .help = "Least cosine similarity of a match; by default the model's own (MATCH_THRESHOLD)."                                                            \
+    }
+#define USER_ID(...)                                                                                                                                           \
+    {                                                                                                                                                          \
+        .name = "user_id", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = MIEN_USER_ID, __VA_ARGS__                                               \
+    }
+#define USER_NAME                                                                                                                                              \
+    {                                                                                                                                                          \
+        .name = "name", .kind = MIEN_KIND_TEXT, .low = 0, .high = MIEN_USER_NAME, .help = "What the person is called; shown in matches."                       \
+    }
+#define METADATA                                                                                                                                               \
+    {                                                                                                                                                          \
+        .name = "metadata", .kind = MIEN_KIND_OBJECT, .high = MIEN_USER_METADATA, .help = "Any object of at most 16384 bytes; shown by GET /gallery."          \
+    }
+#define APPEND SWITCH("append", 0, "Keep the user's templates and add this one; else it replaces them.")
+
+static const struct mien_member m_enroll[] = {
+    USER_ID(.help = "Who is enrolled: 1 to 128 bytes without control characters."), IMAGE, USER_NAME, METADATA, APPEND, END};
+static const struct mien_member m_unenroll[] = {USER_ID(.in_path = true, .help = "Who is removed, percent-encoded."), END};
+static const struct mien_member m_gallery[] = {
+    {.name = "limit", .kind = MIEN_KIND_INTEGER, .low = 1, .high = 1000, .otherwise = 100, .help = "Users of a page."},
+    {.name = "cursor", .kind = MIEN_KIND_TEXT, .low = 1, .high = MIEN_USER_ID, .help = "What the page before answered as its cursor."},
+    END};
+static const struct mien_member m_search[] = {
+    IMAGE,
+    {.name = "top_k", .kind = MIEN_KIND_INTEGER, .low = 1, .high = MIEN_MAX_HITS, .otherwise = 5, .help = "Most matches that are wanted."},
+    MATCH_THRESHOLD,
+    END};
+static const struct mien_member m_verify_user[] = {USER_ID(.help = "Who the person claims to be."), IMAGE, MATCH_THRESHOLD, END};
+static const struct mien_member m_entry[] = {
+    USER_ID(.help = "Who is enrolled."),
+    {.name = "embedding", .kind = MIEN_KIND_VECTOR, .required = true, .low = 1, .high = MIEN_TEMPLATE_DIM, .help = "Any length above 0."},
+    {.name = "model", .kind = MIEN_KIND_TEXT, .low = 1, .high = MIEN_MODEL_ID, .help = "The model that made it: must be the gallery's (409 model_mismatch)."},
+    USER_NAME,
+    METADATA,
+    {.name = "depth", .kind = MIEN_KIND_VECTOR, .low = 1, .high = MIEN_TEMPLATE_DIM, .help = "Descriptor of the face's depth, as it was exported."},
+    APPEND,
+    END};
+static const struct mien_member m_import[] = {
+    {.name = "entries", .kind = MIEN_KIND_ITEMS, .required = true, .low = 1, .high = 1000, .sub = m_entry, .help = "All are enrolled or none."}, END};
 static const struct mien_member m_embed[] = {
     IMAGE,
     SWITCH("quality", 1, "Measure the quality too. Without it the answer is quicker, and the best of several faces is the largest by score x size."),
@@ -52,12 +96,7 @@ static const struct mien_member m_embed[] = {
 static const struct mien_member m_compare[] = {
     {.name = "image_1", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url_1|image1", .help = "The first photo."},
     {.name = "image_2", .kind = MIEN_KIND_IMAGE, .required = true, .also = "image_url_2|image2", .help = "The second photo."},
-    {.name = "threshold",
-     .kind = MIEN_KIND_NUMBER,
-     .low = -1,
-     .high = 1,
-     .from = MIEN_FROM_MATCH_THRESHOLD,
-     .help = "Least cosine similarity of a match; by default the model's own (MATCH_THRESHOLD)."},
+    MATCH_THRESHOLD,
     END};
 static const struct mien_member m_batch[] = {
     {.name = "images", .kind = MIEN_KIND_IMAGES, .required = true, .also = "image_urls", .low = 1, .high = 20, .help = "The photos, at most 20."}, END};
@@ -152,7 +191,7 @@ static const struct mien_field f_quality[] = {NUMBER("score", "0.30 detection + 
                                               INTEGER("face_size", "Area of the box in pixels."),
                                               BOOL("is_frontal", "|yaw| < 30, |pitch| < 25, |roll| < 20."),
                                               END};
-static const struct mien_field f_services[] = {TEXT("api", "up"), TEXT("database", "up, or not_configured."), END};
+static const struct mien_field f_services[] = {TEXT("api", "up"), TEXT("database", "up, down, or not_configured."), END};
 static const struct mien_field f_health[] = {TEXT("status", "healthy or unhealthy."),
                                              TEXT("service", "mien"),
                                              TEXT("version", ""),
@@ -315,6 +354,43 @@ static const struct mien_field f_multi_one[] = {
 static const struct mien_field f_multi[] = {
     BOOL("allPassed", ""), INTEGER("totalChallenges", ""), INTEGER("passedCount", ""), OBJECTS("results", f_multi_one, ""), TOOK_CAMEL, ERROR_OR_NULL, END};
 
+static const struct mien_field f_enroll[] = {
+    TEXT("user_id", ""),
+    BOOL("success", "False when no face was found or its quality is below QUALITY_THRESHOLD; then nothing was changed."),
+    TEXT("message", ""),
+    {.name = "quality", .kind = MIEN_OUT_OBJECT, .sub = f_quality, .nullable = true, .help = "Of the best face; null without one."},
+    INTEGER("faces_detected", ""),
+    TOOK,
+    END};
+static const struct mien_field f_unenroll[] = {TEXT("user_id", ""), BOOL("deleted", "Always true."), END};
+static const struct mien_field f_user[] = {TEXT("user_id", ""),
+                                           OR_NULL(MIEN_OUT_TEXT, "name", ""),
+                                           TEXT("enrolled_at", "UTC, of the first enrolment or the last that replaced."),
+                                           {.name = "metadata", .kind = MIEN_OUT_ANY, .help = "As it was given."},
+                                           INTEGER("templates", "Photos that the user is searched by."),
+                                           END};
+static const struct mien_field f_gallery[] = {OBJECTS("users", f_user, "By rising user_id (bytes)."), INTEGER("total", "Users of the whole gallery."),
+                                              OR_NULL(MIEN_OUT_TEXT, "cursor", "To be sent for the next page; null on the last."), END};
+static const struct mien_field f_hit[] = {TEXT("user_id", ""), NUMBER("similarity", "Cosine of the user's best template."),
+                                          NUMBER("confidence", "Calibrated; 0.5 at the model's threshold."), OR_NULL(MIEN_OUT_TEXT, "name", ""), END};
+static const struct mien_field f_search[] = {OBJECTS("matches", f_hit, "Most similar first; empty for a stranger."),
+                                             NUMBER("threshold", ""),
+                                             INTEGER("faces_detected", ""),
+                                             OBJECT("quality", f_quality, "Of the best face, which is searched for."),
+                                             TOOK,
+                                             END};
+static const struct mien_field f_verify_user[] = {TEXT("user_id", ""),
+                                                  BOOL("verified", "similarity is at or above the threshold."),
+                                                  NUMBER("similarity", "Cosine of the user's best template."),
+                                                  NUMBER("threshold", ""),
+                                                  NUMBER("confidence", "Calibrated; 0.5 at the model's threshold."),
+                                                  INTEGER("faces_detected", ""),
+                                                  OBJECT("quality", f_quality, ""),
+                                                  TOOK,
+                                                  END};
+static const struct mien_field f_import[] = {INTEGER("imported", "Templates."), TOOK, END};
+static const struct mien_field f_rotate[] = {INTEGER("resealed", "Templates that were sealed anew."), TOOK, END};
+
 /* ---- routes ---- */
 
 #define STATUS(p, f, t, fn, s)                                                                                                                                 \
@@ -346,6 +422,20 @@ const struct mien_route mien_routes[] = {
          "documents"),
     POST("/verify", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_verify, f_verify, mien_do_verify_document, "Liveness of the selfie and document against selfie",
          "documents"),
+    {MIEN_POST, "/verify", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, false, m_verify_user, f_verify_user, NULL, mien_do_verify_user,
+     "Whether a photo shows an enrolled user", "gallery", "user_id"},
+    {MIEN_POST, "/enroll", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_IMAGE_FORMS, false, m_enroll, f_enroll, NULL, mien_do_enroll, "Enroll a person by one photo",
+     "gallery", NULL},
+    {MIEN_DELETE, "/enroll/{user_id}", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_NOTHING, false, m_unenroll, f_unenroll, NULL, mien_do_unenroll,
+     "Remove a person and every template", "gallery", NULL},
+    {MIEN_GET, "/gallery", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_QUERY, false, m_gallery, f_gallery, NULL, mien_do_gallery, "Who is enrolled, page by page",
+     "gallery", NULL},
+    {MIEN_POST, "/search", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, false, m_search, f_search, NULL, mien_do_search, "Who a photo shows", "gallery",
+     NULL},
+    {MIEN_POST, "/gallery/import", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_JSON | MIEN_TAKES_LINES, false, m_import, f_import, NULL, mien_do_gallery_import,
+     "Enroll people by ready embeddings", "gallery", NULL},
+    {MIEN_POST, "/keys/rotate", MIEN_SCOPE_ADMIN, MIEN_TAKES_JSON, false, NULL, f_rotate, NULL, mien_do_keys_rotate,
+     "Seal every template under a new key", "gallery", NULL},
     POST("/smile-check", MIEN_TAKES_IMAGE_FORMS, m_smile, f_smile, mien_do_smile_check, "Smile in one frame", "challenges"),
     POST("/blink-check", MIEN_TAKES_IMAGE_FORMS, m_blink, f_blink, mien_do_blink_check, "Blinks over frames", "challenges"),
     POST("/head-pose", MIEN_TAKES_IMAGE_FORMS, m_head, f_head, mien_do_head_pose, "Head direction over frames", "challenges"),

@@ -354,7 +354,7 @@ void mien_service_settings_default(struct mien_service_settings *s)
 {
     *s = (struct mien_service_settings){.workers = 1, .max_image_bytes = 10u << 20, .max_image_pixels = 50000000, .max_images = 20,
         .max_request_bytes = 64u << 20, .fetch = MIEN_FETCH_DEFAULT, .antispoof_threshold = 0.3f, .match_threshold = NAN, .api_keys = "",
-        .cors_origins = "", .trusted_proxies = "", .allowed_hosts = "", .rate_burst = 20};
+        .cors_origins = "", .trusted_proxies = "", .allowed_hosts = "", .rate_burst = 20, .quality_threshold = 0.3f, .fusion = mien_fusion_settings_default()};
 }
 
 /* Everything that the routes run (deepfake networks belong to sessions over frames). */
