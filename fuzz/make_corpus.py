@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64 and fuzz_multipart in fuzz/corpus/. Run once and committed; needs
+"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart and fuzz_facebank in fuzz/corpus/. Run once and committed; needs
 python3-opencv and numpy.
 
 Tiny pictures of every format and of the features that have code of their own; no photograph is among them."""
@@ -151,6 +151,14 @@ def headers():
     save('guard', 'odd', b'0Host: a\nHost: b\nTransfer-Encoding: gzip, chunked\n\n:\nX\1: y')
 
 
+def facebanks():
+    save('facebank', 'plain', b'\x013,4\n-0.6,.8e0\n')
+    save('facebank', 'spread', b'\x02\xef\xbb\xbf\r\n 1 ,\t2, 3\r\n\n+1e-3,-2E+2,0')
+    save('facebank', 'names', b'\x01nan,inf\n')
+    save('facebank', 'short', b'\x021,2\n')
+    save('facebank', 'tiny', b'\x001e-45\n1e-50\n')
+
+
 if __name__ == '__main__':
     jpegs()
     pngs()
@@ -158,3 +166,4 @@ if __name__ == '__main__':
     exifs()
     bodies()
     headers()
+    facebanks()
