@@ -37,7 +37,7 @@ struct chunk {
 struct user {
     char *text;                 /* id, NUL, name, NUL; NULL: the entry is free */
     uint32_t row, next;         /* first row; next user of the bucket, or of the free entries */
-    uint32_t hash;
+    uint32_t hash, born;        /* born: the change that made it, its low bits */
 };
 
 struct mien_index {
@@ -191,7 +191,7 @@ static uint32_t add_user(struct mien_index *x, uint32_t hash)
     if (i != NONE) x->free_user = x->user[i].next;
     else i = x->users++;
     uint32_t *head = &x->bucket[hash & (x->buckets - 1)];
-    x->user[i] = (struct user){.row = NONE, .next = *head, .hash = hash};
+    x->user[i] = (struct user){.row = NONE, .next = *head, .hash = hash, .born = (uint32_t)x->changes};
     *head = i;
     x->people++;
     return i;
@@ -467,11 +467,12 @@ static bool catch_up(struct search *s, uint64_t since)
     if (x->changes - since > LOG) return false;
     for (uint64_t i = since; i < x->changes; i++) {
         const uint32_t user = x->log[i % LOG];
+        const bool anew = (uint32_t)(x->user[user].born - (uint32_t)since) < LOG; /* may be another's entry now, whose place among equals differs */
         for (int k = 0; k < s->n; k++) {
             struct query *q = &s->query[k];
             const float now = x->user[user].text != NULL ? best_of(s, q, user) : -INFINITY;
-            for (int j = 0; j < q->n; j++) /* as similar as he was is not enough: the entry may be another user's now, whose place among equals differs */
-                if (q->best[j].user == user && !(q->best[j].similarity < now)) return false;
+            for (int j = 0; j < q->n; j++)
+                if (q->best[j].user == user && (q->best[j].similarity > now || (anew && q->best[j].similarity >= now))) return false;
             if (x->user[user].text != NULL) offer(s, q, (struct best){now, user});
         }
     }
