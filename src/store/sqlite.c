@@ -14,8 +14,10 @@
 
 enum {
     LONGEST_VALUE = 1 << 20,  /* bytes of a row: what is longer is not ours */
-    WRITER_CACHE_KIB = 16384,
-    WAL_KEPT = 64 << 20       /* bytes of a WAL file that stay allocated after a checkpoint */
+    PAGE = 8192,              /* sqlite_schema.c says why */
+    WRITER_CACHE_KIB = 65536, /* at most: the index of a million user ids fits */
+    WAL_PAGES = 4096,         /* before a checkpoint: pages that change often are then brought into the file less often */
+    WAL_KEPT = WAL_PAGES * PAGE /* bytes of a WAL file that stay allocated after a checkpoint */
 };
 
 /* Users and records by the columns that sqlite_read.c expects. */
@@ -102,10 +104,11 @@ static enum mien_code connect(struct mien_sqlite_connection *c, const char *path
 
 static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struct mien_err *e)
 {
-    char pragmas[320];
+    char pragmas[384];
     snprintf(pragmas, sizeof pragmas,
-             "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -%d;"
-             "PRAGMA journal_size_limit = %d; PRAGMA temp_store = MEMORY; PRAGMA max_page_count = " MIEN_SQLITE_MOST_PAGES, WRITER_CACHE_KIB, WAL_KEPT);
+             "PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -%d;"
+             "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d; PRAGMA temp_store = MEMORY; PRAGMA max_page_count = " MIEN_SQLITE_MOST_PAGES,
+             PAGE, WRITER_CACHE_KIB, WAL_PAGES, WAL_KEPT);
     MIEN_TRY(open_lock(q, path, e));
     MIEN_TRY(make_file(path, e));
     MIEN_TRY(connect(&q->writer, path, SQLITE_OPEN_READWRITE, pragmas, e));

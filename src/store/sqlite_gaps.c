@@ -6,7 +6,7 @@
  * written into the database file, which is at checkpoints only; the WAL, whose frames have checksums, is cut off instead (sqlite_write.c).
  *
  * Pages are told from others by their first byte. In a page of any other kind it is the top byte of a page number, so as long as the file has fewer than
- * MIEN_SQLITE_MOST_PAGES (549 GB), no other page begins like a b-tree page. */
+ * MIEN_SQLITE_MOST_PAGES (275 GB), no other page begins like a b-tree page. */
 #include "store/sqlite_inner.h"
 
 #include <string.h>

@@ -521,8 +521,8 @@ static void only_the_gap_of_a_btree_page_is_zeroed(void **state)
 {
     (void)state;
     static unsigned char page[4096], want[4096];
-    static const struct { unsigned char kind; bool first; size_t from; } ROW[] = {{13, false, 8 + 6}, {10, false, 8 + 6}, {5, false, 12 + 6}, {2, false, 12 + 6},
-                                                                                  {13, true, 108 + 6}, {0, false, 0}, {1, false, 0}};
+    static const struct { unsigned char kind; bool first; size_t from; } ROW[] = {
+        {13, false, 8 + 6}, {10, false, 8 + 6}, {5, false, 12 + 6}, {2, false, 12 + 6}, {13, true, 108 + 6}, {0, false, 0}, {1, false, 0}};
     for (size_t i = 0; i < sizeof ROW / sizeof ROW[0]; i++) {
         memset(page, 0xee, sizeof page);
         const size_t at = ROW[i].first ? 100 : 0;
