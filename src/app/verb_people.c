@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/reach.h"
+#include "gallery/transfer.h"
 
 /* What is said of one photo. */
 struct seen {
@@ -66,8 +67,9 @@ static void end_output(struct mien_buf *out, struct mien_jw *w)
 
 struct enrolling {
     const char *user_id, *name, *metadata;
+    struct mien_buf kept; /* holds the metadata */
     bool append;
-    int enrolled;        /* photos so far */
+    int enrolled;         /* photos so far */
 };
 
 /* One photo's outcome; `why` when it was not enrolled. */
@@ -185,14 +187,23 @@ static enum mien_code enroll_all(struct mien_reach *r, struct enrolling *x, char
     return MIEN_OK;
 }
 
+/* Reads --metadata into x->kept, as the gallery keeps it. */
+static enum mien_code read_metadata(struct enrolling *x, const char *text, struct mien_err *e)
+{
+    struct mien_json *json = NULL;
+    if (text == NULL) return MIEN_OK;
+    MIEN_FAIL_IF(mien_json_parse(text, strlen(text), &json, NULL) != MIEN_OK || !mien_json_is_object(json), e, MIEN_E_ARG,
+                 "--metadata takes a JSON object such as '{\"team\":\"blue\"}'");
+    const enum mien_code code = mien_metadata_text(json, &x->kept, e);
+    x->metadata = x->kept.data;
+    mien_json_free(&json);
+    return mien_cli_about("--metadata", code, e);
+}
+
 static enum mien_code check_enrolling(const struct enrolling *x, struct mien_err *e)
 {
-    struct mien_json *metadata = NULL;
     MIEN_FAIL_IF(!mien_user_id_valid(x->user_id), e, MIEN_E_ARG, "a user id has 1 to %d bytes of UTF-8 and no control characters", MIEN_USER_ID);
-    if (x->metadata == NULL) return MIEN_OK;
-    const bool object = mien_json_parse(x->metadata, strlen(x->metadata), &metadata, NULL) == MIEN_OK && mien_json_is_object(metadata);
-    mien_json_free(&metadata);
-    MIEN_FAIL_IF(!object, e, MIEN_E_ARG, "--metadata takes a JSON object such as '{\"team\":\"blue\"}'");
+    MIEN_FAIL_IF(x->name != NULL && strlen(x->name) > MIEN_USER_NAME, e, MIEN_E_ARG, "a name has at most %d bytes", MIEN_USER_NAME);
     return MIEN_OK;
 }
 
@@ -202,17 +213,20 @@ int mien_verb_enroll(struct mien_cli *cli, int argc, char **argv)
     struct enrolling x = {0};
     struct mien_err e = {0};
     struct mien_buf out = {0};
+    const char *metadata = NULL;
     const struct mien_opt opts[] = {{"name", MIEN_OPT_TEXT, &x.name, "NAME", "what the person is called", 0, 0},
-                                    {"metadata", MIEN_OPT_TEXT, &x.metadata, "JSON", "an object that is kept with the person", 0, 0},
+                                    {"metadata", MIEN_OPT_TEXT, &metadata, "JSON", "an object that is kept with the person", 0, 0},
                                     {"append", MIEN_OPT_FLAG, &x.append, NULL, "keep what is enrolled for the user", 0, 0}};
     int first, done = MIEN_EXIT_YES;
     int status = mien_reach_begin(cli, argc, argv, opts, 3, 2, -1, &first, &r);
     if (status >= 0) return status;
     x.user_id = argv[first];
     enum mien_code code = check_enrolling(&x, &e);
+    if (code == MIEN_OK) code = read_metadata(&x, metadata, &e);
     if (code == MIEN_OK) code = mien_reach_open(&r, MIEN_REACH_GALLERY, &e);
     if (code == MIEN_OK) code = enroll_all(&r, &x, argv + first + 1, argc - first - 1, &out, &done, &e);
     status = mien_reach_end(&r, code, &e, done);
+    mien_buf_free(&x.kept);
     if (code == MIEN_OK) return mien_cli_print(&out, status);
     mien_buf_free(&out);
     return status;

@@ -110,6 +110,18 @@ const struct mien_json *mien_json_member(const struct mien_json *object, size_t 
     return out(json_object_iter_value(it));
 }
 
+int mien_json_depth(const struct mien_json *v)
+{
+    int deepest = 0;
+    const char *key;
+    if (!mien_json_is_object(v) && !mien_json_is_array(v)) return 0;
+    for (size_t i = 0; i < mien_json_size(v); i++) {
+        const int depth = mien_json_depth(mien_json_is_array(v) ? mien_json_at(v, i) : mien_json_member(v, i, &key));
+        if (depth > deepest) deepest = depth;
+    }
+    return deepest + 1;
+}
+
 bool mien_json_is_null(const struct mien_json *v) { return v == NULL || json_is_null(in(v)); }
 bool mien_json_is_object(const struct mien_json *v) { return json_is_object(in(v)); }
 bool mien_json_is_array(const struct mien_json *v) { return json_is_array(in(v)); }

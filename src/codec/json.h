@@ -27,6 +27,9 @@ size_t mien_json_size(const struct mien_json *array_or_object); /* 0 for others 
 /* i-th member of an object in file order: name through *key. NULL past the end. Walks i members. */
 const struct mien_json *mien_json_member(const struct mien_json *object, size_t i, const char **key);
 
+/* Levels of objects and arrays: 0 for other values, 1 for {} and [1]. */
+int mien_json_depth(const struct mien_json *v);
+
 bool mien_json_is_null(const struct mien_json *v); /* also true for NULL */
 bool mien_json_is_object(const struct mien_json *v);
 bool mien_json_is_array(const struct mien_json *v);
