@@ -66,7 +66,10 @@ static enum mien_code say_lines(struct mien_call *c, struct mien_err *e)
     return MIEN_OK;
 }
 
-static const struct mien_field f_row[] = {{.name = "row", .kind = MIEN_OUT_TEXT, .help = ""}, END};
+static const struct mien_field f_row[] = {{.name = "row", .kind = MIEN_OUT_TEXT},
+                                          {.name = "user", .kind = MIEN_OUT_TEXT, .optional = true},
+                                          {.name = "worker", .kind = MIEN_OUT_BOOL},
+                                          END};
 #define POST(path, scope, takes, m, fn, name, when) {MIEN_POST, path, scope, takes, false, m, f_row, NULL, fn, name, "gallery", when}
 const struct mien_route mien_routes[] = {
     {MIEN_GET, "/thing", MIEN_SCOPE_ANALYZE, MIEN_TAKES_QUERY, false, m_page, NULL, NULL, say, "list", "gallery", NULL},
@@ -76,8 +79,8 @@ const struct mien_route mien_routes[] = {
     POST("/rows", MIEN_SCOPE_ANALYZE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_plain, say, "plain", NULL),
     POST("/rows", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, m_user, say, "user", "user"),
     POST("/rows", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_many, say, "many", "images"),
-    POST("/object", MIEN_SCOPE_NONE, MIEN_TAKES_IMAGE_FORMS, m_object, say, "object", NULL),
-    POST("/lines", MIEN_SCOPE_NONE, MIEN_TAKES_JSON | MIEN_TAKES_LINES, m_lines, say_lines, "lines", NULL),
+    {MIEN_POST, "/object", MIEN_SCOPE_NONE, MIEN_TAKES_IMAGE_FORMS, false, m_object, NULL, NULL, say, "object", "gallery", NULL},
+    {MIEN_POST, "/lines", MIEN_SCOPE_NONE, MIEN_TAKES_JSON | MIEN_TAKES_LINES, false, m_lines, NULL, NULL, say_lines, "lines", "gallery", NULL},
 };
 const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);
 
@@ -180,8 +183,8 @@ static void members_choose_the_row(void **state)
     expect(json("/rows", "{\"images\":[\"YQ\"],\"user\":\"u\"}"), 200, "\"many\"");
     expect(json("/rows", "{\"images\":[\"YQ\"]}"), 422, "\"loc\":[\"body\",\"user\"]");
     expect(post("/rows", "multipart/form-data; boundary=XX",
-                "--XX\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nu\r\n--XX\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a\"\r\n\r\n"
-                "bytes\r\n--XX--\r\n"),
+                "--XX\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nu\r\n"
+                "--XX\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a\"\r\n\r\nbytes\r\n--XX--\r\n"),
            200, "\"many\"");
     struct mien_request *q = ask(MIEN_POST, "/rows");
     request_query(q, "user", "v");
