@@ -90,6 +90,7 @@ static enum mien_status status_of(enum mien_code code)
     case MIEN_E_ADDRESS:
     case MIEN_E_CONFIG:
     case MIEN_E_REQUEST:
+    case MIEN_E_TOO_FEW:
     case MIEN_E_KEY: /* nor keeps anybody */
     case MIEN_E_SEAL:
     case MIEN_E_NOT_ENROLLED:

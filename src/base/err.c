@@ -46,6 +46,7 @@ const char *mien_code_name(enum mien_code code)
     case MIEN_E_ADDRESS: return "address";
     case MIEN_E_CONFIG: return "invalid_configuration";
     case MIEN_E_REQUEST: return "validation_error";
+    case MIEN_E_TOO_FEW: return "too_few_images";
     case MIEN_E_KEY: return "key";
     case MIEN_E_SEAL: return "seal";
     case MIEN_E_NOT_ENROLLED: return "not_enrolled";

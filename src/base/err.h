@@ -42,6 +42,7 @@ enum mien_code {
     /* service 700..799 */
     MIEN_E_CONFIG = 700,        /* a configuration value is unknown or out of range; msg names it */
     MIEN_E_REQUEST = 701,       /* a request's member is missing, of the wrong type or out of range */
+    MIEN_E_TOO_FEW = 702,       /* fewer images than an operation needs */
     /* crypto 800..899 */
     MIEN_E_KEY = 800,           /* a key is missing, malformed, readable by others, or not the one that something was sealed under */
     MIEN_E_SEAL = 801,          /* a sealed record is not what was sealed: changed, moved, or cut */

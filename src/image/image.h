@@ -67,6 +67,13 @@ enum mien_code mien_photo_region(struct mien_photo *p, struct mien_rect want, co
 enum mien_code mien_image_decode(const unsigned char *data, size_t n, const struct mien_image_limits *limits,
                                  struct mien_image *out, struct mien_err *e) MIEN_MUST_CHECK;
 
+/* A depth map: one number a pixel, millimetres for a sensor's; 0 = unknown. */
+struct mien_depth_map { int width, height; uint16_t *mm; /* owned */ };
+/* A 16-bit gray PNG within the limits; MIEN_E_IMAGE_TYPE for any other picture. Orientation marks are not looked at. */
+enum mien_code mien_depth_map_read(const unsigned char *data, size_t n, const struct mien_image_limits *limits, struct mien_depth_map *out,
+                                   struct mien_err *e) MIEN_MUST_CHECK;
+void mien_depth_map_free(struct mien_depth_map *d); /* wipes */
+
 /* EXIF orientation 1..8 from the payload of a JPEG APP1 / WebP EXIF / PNG eXIf chunk; 1 when absent or invalid. */
 int mien_exif_orientation(const unsigned char *tiff, size_t n);
 

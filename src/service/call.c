@@ -128,6 +128,29 @@ enum mien_code mien_call_analyze(struct mien_call *c, const struct mien_blob *im
     return retell(c, code, which, e);
 }
 
+void mien_call_release(struct mien_call *c, struct mien_photo *photo)
+{
+    for (struct mien_held_photo *h = mien_exchange_of(c)->photos; h != NULL; h = h->next)
+        if (h->photo == photo) mien_photo_free(&h->photo);
+}
+
+enum mien_code mien_call_gallery(const struct mien_call *c, struct mien_gallery **g, struct mien_err *e)
+{
+    *g = c->service->settings.gallery;
+    MIEN_FAIL_IF(*g == NULL, e, MIEN_E_STORE, "this server has no gallery");
+    return MIEN_OK;
+}
+
+enum mien_code mien_call_enroll(struct mien_call *c, struct mien_gallery *g, const struct mien_enrolment *enrolments, int n, struct mien_err *e)
+{
+    char text[64];
+    for (int i = 0; i < n; i++)
+        if (!mien_user_id_valid(enrolments[i].user_id)) return mien_call_refuse(c, "user_id", -1, NULL, "must be text without control characters", e);
+    const enum mien_code code = mien_gallery_enroll(g, enrolments, n, e);
+    snprintf(text, sizeof text, "would have more than %d templates", MIEN_USER_TEMPLATES);
+    return code == MIEN_E_LIMIT ? mien_call_refuse(c, "user_id", -1, NULL, text, e) : code;
+}
+
 bool mien_call_has(const struct mien_call *c, enum mien_role role)
 {
     const struct mien_model *m = mien_models_role(c->models, role, 0);

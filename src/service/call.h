@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "codec/json.h"
 #include "face/face.h"
+#include "gallery/gallery.h"
 #include "service/route.h"
 
 struct mien_service;
@@ -68,10 +69,19 @@ enum mien_code mien_call_analyze(struct mien_call *c, const struct mien_blob *im
                                  const struct mien_face_settings *settings, struct mien_faces *out, struct mien_photo **photo,
                                  struct mien_err *e) MIEN_MUST_CHECK;
 
+/* Frees a photo of mien_call_analyze before the call is over: a request of many frames does not keep every frame's pixels. */
+void mien_call_release(struct mien_call *c, struct mien_photo *photo);
+
 /* The recognition model; MIEN_E_MODEL_MISSING. Its threshold with MATCH_THRESHOLD taken into account. */
 enum mien_code mien_call_embedder(const struct mien_call *c, const struct mien_model **model, float *threshold, struct mien_err *e) MIEN_MUST_CHECK;
 /* Whether a role has an installed model. */
 bool mien_call_has(const struct mien_call *c, enum mien_role role);
+
+/* The gallery; MIEN_E_STORE when the server has none. */
+enum mien_code mien_call_gallery(const struct mien_call *c, struct mien_gallery **g, struct mien_err *e) MIEN_MUST_CHECK;
+/* mien_gallery_enroll with failures that the client can mend in words for it: a wrong user id, too many templates of one user. */
+enum mien_code mien_call_enroll(struct mien_call *c, struct mien_gallery *g, const struct mien_enrolment *enrolments, int n,
+                                struct mien_err *e) MIEN_MUST_CHECK;
 
 /* Shared by handlers that answer with the same members (answers.c). Each writes `key: value`. */
 void mien_put_text(struct mien_call *c, const char *key, const char *value); /* NULL -> null */

@@ -6,35 +6,24 @@
 #include <time.h>
 #include "base/clock.h"
 #include "service/exchange.h"
+#include "service/fused.h"
 #include "service/handlers.h"
 
 enum { WANTED = MIEN_WANT_EMBEDDING | MIEN_WANT_QUALITY };
 static const struct mien_face_settings BEST = {.best_only = true};
 
-static enum mien_code gallery_of(const struct mien_call *c, struct mien_gallery **g, struct mien_err *e)
-{
-    *g = c->service->settings.gallery;
-    MIEN_FAIL_IF(*g == NULL, e, MIEN_E_STORE, "this server has no gallery");
-    return MIEN_OK;
-}
-
 /* What every route with a photo needs. */
 static enum mien_code begin(const struct mien_call *c, struct mien_gallery **g, const struct mien_model **model, struct mien_err *e)
 {
-    MIEN_TRY(gallery_of(c, g, e));
+    MIEN_TRY(mien_call_gallery(c, g, e));
     return mien_call_embedder(c, model, NULL, e);
 }
 
-static enum mien_code valid_user(struct mien_call *c, const char *user_id, struct mien_err *e)
+/* The best face, or NULL; `photo` may be NULL. */
+static enum mien_code look(struct mien_call *c, unsigned wants, struct mien_faces *found, const struct mien_face **best, struct mien_photo **photo,
+                           struct mien_err *e)
 {
-    if (mien_user_id_valid(user_id)) return MIEN_OK;
-    return mien_call_refuse(c, "user_id", -1, NULL, "must be text without control characters", e);
-}
-
-/* The best face, or NULL. */
-static enum mien_code look(struct mien_call *c, struct mien_faces *found, const struct mien_face **best, struct mien_err *e)
-{
-    MIEN_TRY(mien_call_analyze(c, mien_call_image(c, "image"), "image", WANTED, &BEST, found, NULL, e));
+    MIEN_TRY(mien_call_analyze(c, mien_call_image(c, "image"), "image", wants, &BEST, found, photo, e));
     *best = found->best >= 0 ? &found->face[found->best] : NULL;
     return MIEN_OK;
 }
@@ -58,14 +47,6 @@ static enum mien_code answer_enrolled(struct mien_call *c, bool success, const c
     return MIEN_OK;
 }
 
-/* Failures of an enrolment that the client can mend. */
-static enum mien_code retell_full(struct mien_call *c, const char *member, enum mien_code code, struct mien_err *e)
-{
-    char text[64];
-    snprintf(text, sizeof text, "would have more than %d templates", MIEN_USER_TEMPLATES);
-    return code == MIEN_E_LIMIT ? mien_call_refuse(c, member, -1, NULL, text, e) : code;
-}
-
 enum mien_code mien_do_enroll(struct mien_call *c, struct mien_err *e)
 {
     const char *user_id = mien_call_text(c, "user_id");
@@ -76,8 +57,7 @@ enum mien_code mien_do_enroll(struct mien_call *c, struct mien_err *e)
     struct mien_faces found;
     char message[120];
     MIEN_TRY(begin(c, &g, &model, e));
-    MIEN_TRY(valid_user(c, user_id, e));
-    MIEN_TRY(look(c, &found, &face, e));
+    MIEN_TRY(look(c, WANTED, &found, &face, NULL, e));
     if (face == NULL) return answer_enrolled(c, false, "No face detected in image", &found, NULL);
     if (face->quality.score < least) {
         /* Rounded down: a quality that is too low is never shown as the threshold itself. */
@@ -87,7 +67,7 @@ enum mien_code mien_do_enroll(struct mien_call *c, struct mien_err *e)
     }
     const struct mien_enrolment one = {.user_id = user_id, .name = mien_call_text(c, "name"), .metadata = mien_call_text(c, "metadata"),
                                        .rgb = face->embedding, .append = mien_call_flag(c, "append")};
-    MIEN_TRY(retell_full(c, "user_id", mien_gallery_enroll(g, &one, 1, e), e));
+    MIEN_TRY(mien_call_enroll(c, g, &one, 1, e));
     return answer_enrolled(c, true, "Face enrolled successfully", &found, face);
 }
 
@@ -95,7 +75,7 @@ enum mien_code mien_do_unenroll(struct mien_call *c, struct mien_err *e)
 {
     const char *user_id = mien_call_text(c, "user_id");
     struct mien_gallery *g;
-    MIEN_TRY(gallery_of(c, &g, e));
+    MIEN_TRY(mien_call_gallery(c, &g, e));
     MIEN_TRY(mien_gallery_delete(g, user_id, e));
     mien_put_text(c, "user_id", user_id);
     mien_put_bool(c, "deleted", true);
@@ -141,7 +121,7 @@ enum mien_code mien_do_gallery(struct mien_call *c, struct mien_err *e)
     const char *after = mien_call_text(c, "cursor");
     struct mien_gallery *g;
     uint64_t users, records;
-    MIEN_TRY(gallery_of(c, &g, e));
+    MIEN_TRY(mien_call_gallery(c, &g, e));
     mien_jw_key(c->json, "users");
     mien_jw_array(c->json);
     MIEN_TRY(mien_gallery_list(g, after != NULL ? after : "", l.limit + 1, put_user, &l, e));
@@ -184,7 +164,7 @@ enum mien_code mien_do_search(struct mien_call *c, struct mien_err *e)
     struct mien_gallery *g;
     struct mien_faces found;
     MIEN_TRY(begin(c, &g, &model, e));
-    MIEN_TRY(look(c, &found, &face, e));
+    MIEN_TRY(look(c, WANTED, &found, &face, NULL, e));
     MIEN_FAIL_IF(face == NULL, e, MIEN_E_NO_FACE, "No face detected in image");
     MIEN_TRY(put_matches(c, g, model, face, e));
     mien_put_fixed(c, "threshold", mien_call_number(c, "threshold"), 4);
@@ -202,16 +182,23 @@ enum mien_code mien_do_verify_user(struct mien_call *c, struct mien_err *e)
     const struct mien_face *face;
     struct mien_gallery *g;
     struct mien_faces found;
+    struct mien_photo *photo;
+    struct mien_fused fused;
     float similarity;
     MIEN_TRY(begin(c, &g, &model, e));
-    MIEN_TRY(look(c, &found, &face, e));
+    MIEN_TRY(look(c, mien_fused_wants(c), &found, &face, &photo, e));
     MIEN_FAIL_IF(face == NULL, e, MIEN_E_NO_FACE, "No face detected in image");
     MIEN_TRY(mien_gallery_verify(g, user_id, face->embedding, &similarity, e));
+    const bool match = (double)similarity >= threshold;
+    const float confidence = mien_match_confidence(model, similarity);
+    MIEN_TRY(mien_fused_photo(c, photo, face, confidence, match, &fused, e));
     mien_put_text(c, "user_id", user_id);
-    mien_put_bool(c, "verified", (double)similarity >= threshold);
+    mien_put_bool(c, "verified", match);
+    mien_put_bool(c, "match", match);
     mien_put_fixed(c, "similarity", (double)similarity, 4);
     mien_put_fixed(c, "threshold", threshold, 4);
-    mien_put_fixed(c, "confidence", (double)mien_match_confidence(model, similarity), 4);
+    mien_put_fixed(c, "confidence", (double)confidence, 4);
+    mien_put_fused(c, &fused);
     mien_put_integer(c, "faces_detected", found.count);
     put_quality_or_null(c, face);
     mien_put_integer(c, "processing_time_ms", mien_call_ms(c));
@@ -259,11 +246,11 @@ enum mien_code mien_do_gallery_import(struct mien_call *c, struct mien_err *e)
 {
     const int n = mien_call_items(c, ENTRIES);
     struct mien_gallery *g;
-    MIEN_TRY(gallery_of(c, &g, e));
+    MIEN_TRY(mien_call_gallery(c, &g, e));
     struct mien_enrolment *enrolment = mien_arena_calloc(c->arena, (size_t)n, sizeof *enrolment);
     MIEN_FAIL_IF(enrolment == NULL, e, MIEN_E_NOMEM, "out of memory");
     for (int i = 0; i < n; i++) MIEN_TRY(read_entry(c, g, i, &enrolment[i], e));
-    MIEN_TRY(retell_full(c, "a user_id", mien_gallery_enroll(g, enrolment, n, e), e));
+    MIEN_TRY(mien_call_enroll(c, g, enrolment, n, e));
     mien_put_integer(c, "imported", n);
     mien_put_integer(c, "processing_time_ms", mien_call_ms(c));
     return MIEN_OK;
@@ -275,7 +262,7 @@ enum mien_code mien_do_keys_rotate(struct mien_call *c, struct mien_err *e)
 {
     struct mien_gallery *g;
     uint64_t done = 0;
-    MIEN_TRY(gallery_of(c, &g, e));
+    MIEN_TRY(mien_call_gallery(c, &g, e));
     MIEN_TRY(mien_gallery_rotate(g, &done, e));
     mien_put_integer(c, "resealed", (int64_t)done);
     mien_put_integer(c, "processing_time_ms", mien_call_ms(c));

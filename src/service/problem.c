@@ -10,6 +10,7 @@ static const struct mien_problem_row ROWS[MIEN_PROBLEM_COUNT] = {
     [MIEN_PROBLEM_BAD_REQUEST] = {"bad_request", 400, "Bad request", "The request is not well-formed HTTP.", 0},
     [MIEN_PROBLEM_INVALID_IMAGE] = {"invalid_image", 400, "Invalid image", "An image of the request cannot be read.", 0},
     [MIEN_PROBLEM_NO_FACE] = {"no_face", 400, "No face", "No face detected in image", 0},
+    [MIEN_PROBLEM_TOO_FEW_IMAGES] = {"too_few_images", 400, "Too few images", "More images of the person are needed.", 0},
     [MIEN_PROBLEM_UNAUTHORIZED] = {"unauthorized", 401, "Unauthorized", "A valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY.", 0},
     [MIEN_PROBLEM_FORBIDDEN] = {"forbidden", 403, "Forbidden", "This request is not allowed.", 0},
     [MIEN_PROBLEM_NOT_FOUND] = {"not_found", 404, "Not found", "There is no such path.", 0},
@@ -44,6 +45,7 @@ enum mien_problem mien_problem_of(enum mien_code code)
     case MIEN_E_IMAGE_CORRUPT:
     case MIEN_E_URL_FETCH: return MIEN_PROBLEM_INVALID_IMAGE;
     case MIEN_E_NO_FACE: return MIEN_PROBLEM_NO_FACE;
+    case MIEN_E_TOO_FEW: return MIEN_PROBLEM_TOO_FEW_IMAGES;
     case MIEN_E_IMAGE_LIMIT:
     case MIEN_E_LIMIT: return MIEN_PROBLEM_TOO_LARGE;
     case MIEN_E_JSON:

@@ -78,6 +78,19 @@ static const struct mien_member m_search[] = {
     MATCH_THRESHOLD,
     END};
 static const struct mien_member m_verify_user[] = {USER_ID(.help = "Who the person claims to be."), IMAGE, MATCH_THRESHOLD, END};
+#define FRAMES                                                                                                                                                 \
+    {.name = "images", .kind = MIEN_KIND_IMAGES, .required = true, .low = 1, .high = 20, .help = "Frames of one person in their order."},                      \
+    {                                                                                                                                                          \
+        .name = "depth_images", .kind = MIEN_KIND_IMAGES, .low = 1, .high = 20,                                                                                \
+        .help = "A sensor's depth for each frame: 16-bit gray PNG, millimetres, 0 = unknown."                                                                  \
+    }
+static const struct mien_member m_frames[] = {
+    FRAMES, USER_ID(.help = "Who is enrolled: 1 to 128 bytes without control characters."), USER_NAME, METADATA, APPEND, END};
+static const struct mien_member m_verify_frames[] = {
+    FRAMES,
+    USER_ID(.help = "Who the person claims to be."),
+    MATCH_THRESHOLD,
+    END};
 static const struct mien_member m_entry[] = {
     USER_ID(.help = "Who is enrolled."),
     {.name = "embedding", .kind = MIEN_KIND_VECTOR, .required = true, .low = 1, .high = MIEN_TEMPLATE_DIM, .help = "Any length above 0."},
@@ -379,17 +392,64 @@ static const struct mien_field f_search[] = {OBJECTS("matches", f_hit, "Most sim
                                              OBJECT("quality", f_quality, "Of the best face, which is searched for."),
                                              TOOK,
                                              END};
+#define FUSED_OR_NULL                                                                                                                                          \
+    OR_NULL(MIEN_OUT_TEXT, "decision", "accept, re_verify or reject, by fusion_score."), OR_NULL(MIEN_OUT_TEXT, "message", ""),                                \
+        OR_NULL(MIEN_OUT_NUMBER, "liveness_score", "0..1; null without anti-spoofing networks."),                                                              \
+        OR_NULL(MIEN_OUT_NUMBER, "fusion_score", "0..1: similarity, depth, liveness and motion, as far as they are there.")
+
+static const struct mien_field f_parts[] = {OR_NULL(MIEN_OUT_NUMBER, "depth", ""),   OR_NULL(MIEN_OUT_NUMBER, "motion", ""),
+                                            OR_NULL(MIEN_OUT_NUMBER, "blink", ""),   OR_NULL(MIEN_OUT_NUMBER, "texture", ""),
+                                            OR_NULL(MIEN_OUT_NUMBER, "antispoof", ""), END};
+static const struct mien_field f_enroll_frames[] = {TEXT("user_id", ""),
+                                                    BOOL("success", "False: nothing was changed."),
+                                                    TEXT("decision", "accept or reject."),
+                                                    NUMBER("confidence", "Calibrated similarity of the least alike frame to the template."),
+                                                    TEXT("message", ""),
+                                                    NUMBER("liveness_score", "Mean of the frames that were used."),
+                                                    INTEGER("frames_with_one_face", ""),
+                                                    INTEGER("frames_used", "Those whose liveness was high enough."),
+                                                    TOOK,
+                                                    END};
+static const struct mien_field f_verify_frames[] = {
+    TEXT("user_id", ""),
+    BOOL("success", "decision is accept."),
+    BOOL("verified", "The same."),
+    BOOL("match", "similarity is at or above the threshold."),
+    FUSED_OR_NULL,
+    NUMBER("confidence", "fusion_score."),
+    OR_NULL(MIEN_OUT_NUMBER, "similarity", "Of the frame that decided; null when none could be used."),
+    NUMBER("threshold", ""),
+    OBJECT("liveness", f_parts, "What the liveness was made of; null: not present."),
+    {.name = "quality", .kind = MIEN_OUT_OBJECT, .sub = f_quality, .nullable = true, .help = "Of that frame."},
+    INTEGER("frames_with_one_face", ""),
+    INTEGER("frames_used", "Those whose liveness was high enough."),
+    TOOK,
+    END};
 static const struct mien_field f_verify_user[] = {TEXT("user_id", ""),
                                                   BOOL("verified", "similarity is at or above the threshold."),
+                                                  BOOL("match", "The same."),
                                                   NUMBER("similarity", "Cosine of the user's best template."),
                                                   NUMBER("threshold", ""),
                                                   NUMBER("confidence", "Calibrated; 0.5 at the model's threshold."),
+                                                  FUSED_OR_NULL,
                                                   INTEGER("faces_detected", ""),
                                                   OBJECT("quality", f_quality, ""),
                                                   TOOK,
                                                   END};
 static const struct mien_field f_import[] = {INTEGER("imported", "Templates."), TOOK, END};
 static const struct mien_field f_rotate[] = {INTEGER("resealed", "Templates that were sealed anew."), TOOK, END};
+
+#define DISTANCES                                                                                                                                              \
+    OR_NULL(MIEN_OUT_NUMBER, "min_sim_score", "Smallest Euclidean distance to the facebank's rows: lower is more alike."),                                     \
+        OR_NULL(MIEN_OUT_NUMBER, "mean_sim_score", "Mean distance to the rows."), OR_NULL(MIEN_OUT_NUMBER, "similarity", "Largest cosine.")
+#define LIVENESS_SCORE OR_NULL(MIEN_OUT_NUMBER, "liveness_score", "As /liveness answers it; below 0.5 the spoof log gets a line.")
+#define FACE_ID INTEGER("id", "From 0, by falling size.")
+#define FACE_BOX OBJECT("bounding_box", f_box, "")
+static const struct mien_field f_main_face[] = {FACE_ID, DISTANCES, LIVENESS_SCORE, FACE_BOX, END};
+static const struct mien_field f_main[] = {TEXT("message", "\"No faces detected.\" with nulls when there is none."), DISTANCES, LIVENESS_SCORE,
+                                           OBJECTS("faces", f_main_face, "Every face; the members above are those of the best."), TOOK, END};
+static const struct mien_field f_identity_face[] = {FACE_ID, DISTANCES, FACE_BOX, END};
+static const struct mien_field f_identity[] = {TEXT("message", ""), DISTANCES, OBJECTS("faces", f_identity_face, ""), TOOK, END};
 
 /* ---- routes ---- */
 
@@ -424,14 +484,20 @@ const struct mien_route mien_routes[] = {
          "documents"),
     {MIEN_POST, "/verify", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, false, m_verify_user, f_verify_user, NULL, mien_do_verify_user,
      "Whether a photo shows an enrolled user", "gallery", "user_id"},
+    {MIEN_POST, "/verify", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_verify_frames, f_verify_frames, NULL, mien_do_verify_frames,
+     "Whether frames show an enrolled user, alive", "gallery", "images"},
     {MIEN_POST, "/enroll", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_IMAGE_FORMS, false, m_enroll, f_enroll, NULL, mien_do_enroll, "Enroll a person by one photo",
      "gallery", NULL},
+    {MIEN_POST, "/enroll", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_frames, f_enroll_frames, NULL, mien_do_enroll_frames,
+     "Enroll a person by several frames", "gallery", "images"},
     {MIEN_DELETE, "/enroll/{user_id}", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_NOTHING, false, m_unenroll, f_unenroll, NULL, mien_do_unenroll,
      "Remove a person and every template", "gallery", NULL},
     {MIEN_GET, "/gallery", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_QUERY, false, m_gallery, f_gallery, NULL, mien_do_gallery, "Who is enrolled, page by page",
      "gallery", NULL},
     {MIEN_POST, "/search", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, false, m_search, f_search, NULL, mien_do_search, "Who a photo shows", "gallery",
      NULL},
+    POST("/main", MIEN_TAKES_IMAGE_FORMS, m_image, f_main, mien_do_main, "Faces against the facebank, with liveness", "facebank"),
+    POST("/identity", MIEN_TAKES_IMAGE_FORMS, m_image, f_identity, mien_do_identity, "Faces against the facebank", "facebank"),
     {MIEN_POST, "/gallery/import", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_JSON | MIEN_TAKES_LINES, false, m_import, f_import, NULL, mien_do_gallery_import,
      "Enroll people by ready embeddings", "gallery", NULL},
     {MIEN_POST, "/keys/rotate", MIEN_SCOPE_ADMIN, MIEN_TAKES_JSON, false, NULL, f_rotate, NULL, mien_do_keys_rotate,
