@@ -40,9 +40,19 @@ static enum mien_code measure(struct mien_call *c, struct mien_photo *photo, con
     return MIEN_OK;
 }
 
-static enum mien_code need_networks(const struct mien_call *c, struct mien_err *e)
+enum mien_code mien_live_networks(const struct mien_call *c, struct mien_err *e)
 {
     MIEN_FAIL_IF(!mien_call_has(c, MIEN_ROLE_SPOOF), e, MIEN_E_MODEL_MISSING, "no anti-spoofing network is installed");
+    return MIEN_OK;
+}
+
+unsigned mien_live_wants(const struct mien_call *c) { return MIEN_WANT_SPOOF | (mien_call_has(c, MIEN_ROLE_LANDMARKS) ? MIEN_WANT_MESH : 0u); }
+
+enum mien_code mien_live_confidence(struct mien_call *c, struct mien_photo *photo, const struct mien_face *face, float *confidence, struct mien_err *e)
+{
+    struct mien_live_verdict v = {.face = face};
+    MIEN_TRY(measure(c, photo, face, &v, e));
+    *confidence = v.confidence;
     return MIEN_OK;
 }
 
@@ -52,9 +62,8 @@ enum mien_code mien_live_judge(struct mien_call *c, const struct mien_blob *imag
     static const struct mien_face_settings one = {.primary_only = true};
     struct mien_photo *photo;
     *out = (struct mien_live_verdict){0};
-    MIEN_TRY(need_networks(c, e));
-    if (mien_call_has(c, MIEN_ROLE_LANDMARKS)) wants |= MIEN_WANT_MESH;
-    MIEN_TRY(mien_call_analyze(c, image, which, wants | MIEN_WANT_SPOOF, &one, found, &photo, e));
+    MIEN_TRY(mien_live_networks(c, e));
+    MIEN_TRY(mien_call_analyze(c, image, which, wants | mien_live_wants(c), &one, found, &photo, e));
     out->faces = found->count;
     if (found->count == 0) {
         mien_issue_add(&out->issues, "no_face");
@@ -148,7 +157,7 @@ enum mien_code mien_do_antispoof(struct mien_call *c, struct mien_err *e)
 {
     static const struct mien_face_settings one = {.primary_only = true};
     struct mien_faces found;
-    MIEN_TRY(need_networks(c, e));
+    MIEN_TRY(mien_live_networks(c, e));
     MIEN_TRY(mien_call_analyze(c, mien_call_image(c, "image"), "image", MIEN_WANT_SPOOF, &one, &found, NULL, e));
     const float score = found.count > 0 ? found.face[0].live : 0.0f;
     mien_put_bool(c, "is_real", found.count > 0 && (double)score >= mien_call_number(c, "threshold"));

@@ -6,6 +6,7 @@
 #include "codec/lift.h"
 #include "net/fetch.h"
 #include "service/access.h"
+#include "service/bank.h"
 #include "service/call.h"
 #include "service/limits.h"
 #include "service/metrics.h"
@@ -69,6 +70,7 @@ struct mien_service {
     struct mien_limits *limits;    /* NULL: no rate limit */
     struct mien_fetch *fetch;
     struct mien_tracks *tracks;    /* what is remembered between frames */
+    struct mien_bank *bank;        /* NULL: no facebank is configured, or no recognition model installed */
     struct mien_metrics metrics;
     struct mien_pages pages;
     struct mien_buf openapi;

@@ -25,6 +25,14 @@ struct mien_live_verdict {
 enum mien_code mien_live_judge(struct mien_call *c, const struct mien_blob *image, const char *which, double threshold, unsigned wants,
                                struct mien_faces *found, struct mien_live_verdict *out, struct mien_err *e) MIEN_MUST_CHECK;
 
+/* MIEN_E_MODEL_MISSING without anti-spoofing networks. */
+enum mien_code mien_live_networks(const struct mien_call *c, struct mien_err *e) MIEN_MUST_CHECK;
+/* What a face must have been analysed with for mien_live_confidence. */
+unsigned mien_live_wants(const struct mien_call *c);
+/* The confidence of one face: networks and image cues together. */
+enum mien_code mien_live_confidence(struct mien_call *c, struct mien_photo *photo, const struct mien_face *face, float *confidence,
+                                    struct mien_err *e) MIEN_MUST_CHECK;
+
 /* `key: {is_live, confidence, antispoof_score, checks}` of one face that was analysed with MIEN_WANT_SPOOF; null without the networks. */
 enum mien_code mien_put_face_liveness(struct mien_call *c, const char *key, struct mien_photo *photo, const struct mien_face *face,
                                       struct mien_err *e) MIEN_MUST_CHECK;

@@ -382,6 +382,15 @@ enum mien_code mien_service_openapi(struct mien_buf *out, struct mien_err *e)
     return MIEN_OK;
 }
 
+static enum mien_code open_bank(struct mien_service *s, struct mien_err *e)
+{
+    const struct mien_model *model = mien_models_role(s->models, MIEN_ROLE_EMBED, 0);
+    if (s->settings.facebank == NULL || model == NULL) return MIEN_OK;
+    s->bank = mien_bank_open(s->settings.facebank, model->dim);
+    MIEN_FAIL_IF(s->bank == NULL, e, MIEN_E_NOMEM, "out of memory");
+    return MIEN_OK;
+}
+
 static enum mien_code fill(struct mien_service *s, struct mien_err *e)
 {
     const struct mien_service_settings *t = &s->settings;
@@ -389,6 +398,7 @@ static enum mien_code fill(struct mien_service *s, struct mien_err *e)
     if (t->rate_limit > 0.0) MIEN_TRY(mien_limits_create(t->rate_limit, t->rate_burst, &s->limits, e));
     s->tracks = t->redis != NULL ? mien_tracks_create_shared(t->redis) : mien_tracks_create(MIEN_TRACKS_MAX);
     MIEN_FAIL_IF(s->tracks == NULL, e, MIEN_E_NOMEM, "out of memory");
+    MIEN_TRY(open_bank(s, e));
     MIEN_TRY(mien_fetch_create(&t->fetch, &s->fetch, e));
     MIEN_TRY(mien_pages_load(t->web_dir, &s->pages, e));
     mien_buf_init(&s->openapi, OPENAPI_BYTES);
@@ -421,6 +431,7 @@ void mien_service_free(struct mien_service **ps)
     mien_access_free(&s->access);
     mien_limits_free(&s->limits);
     mien_tracks_free(&s->tracks);
+    mien_bank_close(&s->bank);
     mien_fetch_free(&s->fetch);
     mien_pages_free(&s->pages);
     mien_buf_free(&s->openapi);
