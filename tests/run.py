@@ -73,15 +73,16 @@ def suites():
             yield Suite(f'{room}/{os.path.basename(script)[4:]}', [script], 1200, alone=room in ('accuracy', 'oracle', 'http'))
     for name in SERVED:
         yield served('asan', 'build/asan', name, {**asan, 'MIEN_SLOWDOWN': '4', 'MIEN_MUTATIONS': '3000', 'MIEN_REQUESTS': '600'})
-    yield served('tsan', 'build/tsan', 'flow', {'OMP_NUM_THREADS': '1', 'TSAN_OPTIONS': 'halt_on_error=0', 'MIEN_SLOWDOWN': '10', 'MIEN_CLIENTS': '6'})
+    for name in ('flow', 'redis'):
+        yield served('tsan', 'build/tsan', name, {'OMP_NUM_THREADS': '1', 'TSAN_OPTIONS': 'halt_on_error=0', 'MIEN_SLOWDOWN': '10', 'MIEN_CLIENTS': '6'})
 
 
 # Unit tests that start threads (run again under ThreadSanitizer), suites of the server (again under AddressSanitizer), and unit tests that depend on the
 # processor's instruction set.
 THREADED = ['api/api', 'base/pool', 'base/thread', 'crypto/seal', 'engine/net', 'gallery/gallery', 'gallery/index', 'net/fetch', 'net/server',
             'service/shared', 'service/tracks', 'store/redis', 'store/sqlite']
-SERVED = ['contract', 'hostile', 'memory', 'flow', 'clients']
-AVX2 = ['engine/goldens', 'engine/net', 'engine/plan_ops', 'gallery/index', 'gallery/template']
+SERVED = ['contract', 'hostile', 'memory', 'flow', 'clients', 'redis']
+AVX2 = ['engine/goldens', 'engine/net', 'engine/plan_ops', 'gallery/index', 'gallery/scan', 'gallery/template']
 
 
 def run(suite):
