@@ -86,6 +86,14 @@ enum mien_code mien_reach_open(struct mien_reach *r, enum mien_reach_for what, s
 
 /* ---- asking ---- */
 
+/* The member that an error of a problem document is about: the last name in its loc. */
+static const char *member_of(const struct mien_json *fault)
+{
+    const struct mien_json *loc = mien_json_get(fault, "loc");
+    const size_t n = mien_json_size(loc);
+    return n > 1 ? mien_json_string(mien_json_at(loc, n - 1), "") : "";
+}
+
 static enum mien_code failure_of(const struct mien_json *problem, int status, struct mien_err *e)
 {
     static const struct { const char *code; enum mien_code is; } KNOWN[] = {
@@ -97,7 +105,8 @@ static enum mien_code failure_of(const struct mien_json *problem, int status, st
     enum mien_code is = MIEN_E_REQUEST;
     for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++)
         if (strcmp(code, KNOWN[i].code) == 0) is = KNOWN[i].is;
-    return MIEN_FAIL(e, is, "the server answers %d %.40s: %.120s", status, code, detail);
+    const char *member = member_of(fault);
+    return MIEN_FAIL(e, is, "the server answers %d %.32s: %.40s%s%.80s", status, code, member, member[0] != '\0' ? " " : "", detail);
 }
 
 static enum mien_code ask_once(struct mien_reach *r, const struct mien_ask *ask, int *status, struct mien_json **json, struct mien_err *e)

@@ -178,7 +178,7 @@ struct importing {
     char *text;                /* MIEN_IMPORT_LINE */
     struct mien_import *line;  /* MIEN_IMPORT_BATCH */
     struct mien_enrolment *enrolment;
-    size_t *number;            /* of each line */
+    size_t *number, *begin;    /* of each line: its number, and where it begins in `body` */
     int n;
     struct mien_buf body;      /* of the request, when a server takes it */
     size_t lines, committed;   /* read; the last one that is enrolled */
@@ -191,25 +191,26 @@ static void show_progress(const struct importing *x)
     if (x->size > 0) mien_cli_progress("percent", (size_t)(100 * x->bytes / x->size), 100);
 }
 
-/* Which line of the batch the server means: the first number in an error's loc. */
+/* Which line of the batch the server means: "entries[7]" in its words, or the first number in an error's loc. -1: none. */
 static int blamed_line(const struct mien_json *problem, int n)
 {
     const struct mien_json *loc = mien_json_get(mien_json_at(mien_json_get(problem, "errors"), 0), "loc"), *at;
-    for (size_t i = 0; (at = mien_json_at(loc, i)) != NULL; i++) {
-        const int64_t index = mien_json_is_number(at) ? mien_json_integer(at, -1) : -1;
-        if (index >= 0 && index < n) return (int)index;
-    }
-    return -1;
+    const char *words = strstr(mien_json_string(mien_json_get(problem, "detail"), ""), "entries[");
+    for (size_t i = 0; words == NULL && (at = mien_json_at(loc, i)) != NULL; i++)
+        if (mien_json_is_number(at) && mien_json_integer(at, -1) >= 0 && mien_json_integer(at, -1) < n) return (int)mien_json_integer(at, -1);
+    const long index = words != NULL ? strtol(words + strlen("entries["), NULL, 10) : -1;
+    return index >= 0 && index < n ? (int)index : -1;
 }
 
-static enum mien_code send_batch(struct importing *x, int *blamed, struct mien_err *e)
+/* Sends the first n lines. */
+static enum mien_code send_lines(struct importing *x, int n, int *blamed, struct mien_err *e)
 {
-    const struct mien_ask ask = {.method = "POST", .path = "/gallery/import", .type = "application/x-ndjson", .body = x->body.data, .n = x->body.len,
-                                 .timeout_ms = MIEN_REACH_LONG_MS};
+    const struct mien_ask ask = {.method = "POST", .path = "/gallery/import", .type = "application/x-ndjson", .body = x->body.data,
+                                 .n = n < x->n ? x->begin[n] : x->body.len, .timeout_ms = MIEN_REACH_LONG_MS};
     struct mien_json *answer, *problem = NULL;
     MIEN_FAIL_IF(x->body.failed, e, MIEN_E_NOMEM, "out of memory");
     const enum mien_code code = mien_reach_ask(x->r, &ask, &answer, &problem, e);
-    *blamed = blamed_line(problem, x->n);
+    *blamed = blamed_line(problem, n);
     mien_json_free(&answer);
     mien_json_free(&problem);
     return code;
@@ -223,19 +224,24 @@ static void forget_batch(struct importing *x)
     x->n = 0;
 }
 
-/* Enrols what has been read: all of it or nothing. */
+static void count_lines(struct importing *x, int n)
+{
+    if (n > 0) x->committed = x->number[n - 1];
+    x->enrolled += (uint64_t)n;
+}
+
+/* Enrols what has been read: all of it or nothing, but that what stands before a line which the server refuses is sent again without it. */
 static enum mien_code commit(struct importing *x, struct mien_err *e)
 {
-    int blamed = -1;
+    int blamed = -1, other;
     enum mien_code code = MIEN_OK;
     if (x->n == 0) return MIEN_OK;
     for (int i = 0; i < x->n; i++) x->enrolment[i] = x->line[i].enrolment;
-    if (x->r->client != NULL) code = send_batch(x, &blamed, e);
+    if (x->r->client != NULL) code = send_lines(x, x->n, &blamed, e);
     else code = mien_gallery_enroll(x->r->people.gallery, x->enrolment, x->n, e);
-    if (code == MIEN_OK) {
-        x->committed = x->number[x->n - 1];
-        x->enrolled += (uint64_t)x->n;
-    } else {
+    if (code == MIEN_OK) count_lines(x, x->n);
+    else if (blamed > 0 && send_lines(x, blamed, &other, NULL) == MIEN_OK) count_lines(x, blamed);
+    if (code != MIEN_OK) {
         char which[64];
         snprintf(which, sizeof which, blamed >= 0 ? "line %zu" : "lines %zu to %zu", x->number[blamed >= 0 ? blamed : 0], x->number[x->n - 1]);
         code = mien_cli_about(which, code, e);
@@ -269,6 +275,7 @@ static enum mien_code take_line(struct importing *x, size_t n, struct mien_err *
         const struct mien_enrolment *t = &line->enrolment;
         const struct mien_line out = {.user_id = t->user_id, .name = t->name, .metadata = t->metadata, .model = line->model, .rgb = t->rgb, .depth = t->depth,
                                       .dim = line->dim, .depth_dim = t->depth_dim, .append = t->append};
+        x->begin[x->n] = x->body.len;
         mien_line_write(&x->body, &out);
     }
     x->number[x->n++] = x->lines;
@@ -312,8 +319,9 @@ static enum mien_code open_import(struct importing *x, const char *path, struct 
     x->line = calloc(MIEN_IMPORT_BATCH, sizeof *x->line);
     x->enrolment = calloc(MIEN_IMPORT_BATCH, sizeof *x->enrolment);
     x->number = calloc(MIEN_IMPORT_BATCH, sizeof *x->number);
+    x->begin = calloc(MIEN_IMPORT_BATCH, sizeof *x->begin);
     mien_buf_init(&x->body, BODY_BYTES);
-    MIEN_FAIL_IF(x->text == NULL || x->line == NULL || x->enrolment == NULL || x->number == NULL, e, MIEN_E_NOMEM, "out of memory");
+    MIEN_FAIL_IF(x->text == NULL || x->line == NULL || x->enrolment == NULL || x->number == NULL || x->begin == NULL, e, MIEN_E_NOMEM, "out of memory");
     return MIEN_OK;
 }
 
@@ -327,6 +335,7 @@ static void close_import(struct importing *x)
     free(x->line);
     free(x->enrolment);
     free(x->number);
+    free(x->begin);
 }
 
 /* Adds how far it went: the file can be cut there and imported again. */

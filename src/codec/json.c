@@ -113,10 +113,14 @@ const struct mien_json *mien_json_member(const struct mien_json *object, size_t 
 int mien_json_depth(const struct mien_json *v)
 {
     int deepest = 0;
-    const char *key;
+    json_t *object = (json_t *)(uintptr_t)in(v);
     if (!mien_json_is_object(v) && !mien_json_is_array(v)) return 0;
-    for (size_t i = 0; i < mien_json_size(v); i++) {
-        const int depth = mien_json_depth(mien_json_is_array(v) ? mien_json_at(v, i) : mien_json_member(v, i, &key));
+    for (size_t i = 0; mien_json_is_array(v) && i < mien_json_size(v); i++) {
+        const int depth = mien_json_depth(mien_json_at(v, i));
+        if (depth > deepest) deepest = depth;
+    }
+    for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+        const int depth = mien_json_depth(out(json_object_iter_value(at)));
         if (depth > deepest) deepest = depth;
     }
     return deepest + 1;
@@ -322,13 +326,13 @@ void mien_jw_null(struct mien_jw *w)
 
 void mien_jw_copy(struct mien_jw *w, const struct mien_json *v)
 {
-    const char *key;
+    json_t *object = (json_t *)(uintptr_t)in(v);
+    if (w->out->failed) return; /* nothing more comes of it */
     if (mien_json_is_object(v)) {
         mien_jw_object(w);
-        for (size_t i = 0; i < mien_json_size(v); i++) {
-            const struct mien_json *m = mien_json_member(v, i, &key);
-            mien_jw_key(w, key);
-            mien_jw_copy(w, m);
+        for (void *at = json_object_iter(object); at != NULL; at = json_object_iter_next(object, at)) {
+            mien_jw_key(w, json_object_iter_key(at));
+            mien_jw_copy(w, out(json_object_iter_value(at)));
         }
         mien_jw_end_object(w);
     } else if (mien_json_is_array(v)) {
