@@ -108,7 +108,10 @@ enum mien_code mien_index_create(int dim, struct mien_index **out, struct mien_e
     if (x != NULL) x->bucket = malloc(FIRST_USERS * sizeof *x->bucket);
     if (x != NULL) x->user = malloc(FIRST_USERS * sizeof *x->user);
     if (x == NULL || x->bucket == NULL || x->user == NULL) {
-        if (x != NULL) free(x->bucket);
+        if (x != NULL) {
+            free(x->bucket);
+            free(x->user);
+        }
         free(x);
         return MIEN_FAIL(e, MIEN_E_NOMEM, "no memory for the index");
     }

@@ -17,7 +17,7 @@ struct mien_scan {
     void (*dots)(const uint8_t *rows, int n, int stride, const int8_t *queries, int n_queries, int32_t *out);
     /* Which rows may be above the cutoff: indices of those with slope * scale[r] * (dots[r] - shift) + weight * error[r] + slack >= cutoff, in order. */
     int (*candidates)(const int32_t *dots, const float *scale, const float *error, int n, const struct mien_scan_bound *bound, int *index);
-    /* Scales v so that its largest number becomes 127 and rounds: bytes[i] * *scale is about v[i]. Returns the sum of the squares of what rounding took away. */
+    /* Scales v so that its largest number becomes 127 and rounds: bytes[i] * *scale is about v[i]. Returns the sum of the squares of what rounding lost. */
     float (*quantize)(const float *v, int dim, int8_t *bytes, float *scale);
     /* Sum of half[i] * query[i] in float32; dim any. */
     float (*exact)(const uint16_t *half, const float *query, int dim);

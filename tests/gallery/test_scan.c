@@ -54,7 +54,10 @@ static void products_are_the_same_integers(void **unused)
     uint8_t *rows = aligned_alloc(64, MOST_ROWS * MOST_DIM);
     int8_t *queries = aligned_alloc(64, MOST_QUERIES * MOST_DIM);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < MOST_ROWS * MOST_DIM; i++) rows[i] = round == 0 ? (uint8_t)next_random() : round == 1 ? 255 : (uint8_t)(i % 2 * 255);
+        for (int i = 0; i < MOST_ROWS * MOST_DIM; i++) {
+            const uint32_t byte = round == 0 ? next_random() & 255 : round == 1 ? 255 : i % 2 == 1 ? 255 : 0;
+            rows[i] = (uint8_t)byte;
+        }
         for (int i = 0; i < MOST_QUERIES * MOST_DIM; i++) queries[i] = (int8_t)(round == 0 ? (int)(next_random() % 255) - 127 : round == 1 ? 127 : -127);
         for (int stride = 64; stride <= MOST_DIM; stride += stride < 256 ? 64 : 256)
             for (int n = 1; n <= MOST_ROWS; n++)
@@ -82,7 +85,8 @@ static void candidates_are_those_above_the_cutoff(void **unused)
         int32_t dot[N];
         int index[N + 1];
         const int n = 1 + (int)(next_random() % N);
-        const struct mien_scan_bound b = {.slope = 0.002f, .weight = 1.1f, .slack = 0.01f, .cutoff = 0.5f * uniform(), .shift = (int32_t)(next_random() % 9999)};
+        const int32_t shift = (int32_t)(next_random() % 9999);
+        const struct mien_scan_bound b = {.slope = 0.002f, .weight = 1.1f, .slack = 0.01f, .cutoff = 0.5f * uniform(), .shift = shift};
         for (int i = 0; i < n; i++) {
             scale[i] = 0.001f + 0.001f * fabsf(uniform());
             error[i] = next_random() % 5 == 0 ? -INFINITY : 0.02f * fabsf(uniform());
