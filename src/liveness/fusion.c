@@ -8,7 +8,7 @@
  * must not outvote the one that was not. */
 #define CLEAR_SPOOF_CAP 0.35f
 #define CLEAR_SPOOF 0.3f       /* anti-spoofing score below; the limit of /antispoof */
-#define CLEARLY_FLAT 0.1f      /* depth score below */
+#define CLEARLY_FLAT 0.2f      /* depth score below: the nose stands out by less than half the threshold */
 #define TEXTURE_CAP 0.4f
 
 struct mien_fusion_settings mien_fusion_settings_default(void)
@@ -77,7 +77,7 @@ struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s
     l.score = MEAN_OF_PRESENT(parts);
     cap(&l, is_below(l.texture, s->texture_spoof_threshold), TEXTURE_CAP);
     cap(&l, is_below(l.antispoof, CLEAR_SPOOF), CLEAR_SPOOF_CAP);
-    cap(&l, is_below(l.depth, CLEARLY_FLAT), CLEAR_SPOOF_CAP);
+    cap(&l, f->depth != NULL && is_below(l.depth, CLEARLY_FLAT), CLEAR_SPOOF_CAP); /* a mesh can be flat by mistake: heads far turned */
     return l;
 }
 

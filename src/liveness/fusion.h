@@ -35,7 +35,7 @@ struct mien_frame {
 struct mien_liveness {
     struct mien_modality depth, motion, blink, texture, antispoof;
     float score; /* 0..1, over what is present */
-    bool capped; /* by texture, by the anti-spoofing networks or by a flat face: whatever the other parts say, the score stays low */
+    bool capped; /* by texture, by the anti-spoofing networks or by a sensor that sees a flat face: whatever the other parts say, the score stays low */
 };
 
 /* Frame `i` of n, judged by itself (depth, texture, anti-spoofing) and by the frames up to it (motion, blink: at least 2 frames). Frames are of one person in

@@ -115,8 +115,8 @@ struct mien_modality mien_motion_score(const struct mien_fusion_settings *s, con
     }
     if (pairs == 0) return (struct mien_modality){0};
     const double jitter = pairs * (double)s->micro_motion_min_variance + sum.still + ERRORS_OF_WARP * sum.warp;
-    const double ratio = jitter > 0.0 ? sum.moving / jitter : 0.0;
-    return (struct mien_modality){true, (float)(ratio * ratio / (ratio * ratio + 1.0))};
+    const double ratio = jitter > 0.0 ? sum.moving / jitter : 0.0, fourth = ratio * ratio * ratio * ratio;
+    return (struct mien_modality){true, (float)(1.0 - 1.0 / (1.0 + fourth))};
 }
 
 /* ---- blink ---- */

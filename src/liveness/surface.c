@@ -45,29 +45,45 @@ static void solve(int n, double a[T][T], double c[T])
     }
 }
 
+/* Exponents of the terms. */
+static const unsigned char power_x[T] = {0, 1, 0, 2, 1, 0, 3, 2, 1, 0}, power_y[T] = {0, 0, 1, 0, 1, 2, 0, 1, 2, 3};
+
+/* Sums of w x^i y^j: the normal equations have a hundred entries, but only these differ. */
+enum { POWERS = 7 };
+
+static void add_moments(double x, double y, double w, int powers, double moment[POWERS][POWERS])
+{
+    double up_x = w;
+    for (int i = 0; i < powers; i++, up_x *= x) {
+        double v = up_x;
+        for (int j = 0; i + j < powers; j++, v *= y) moment[i][j] += v;
+    }
+}
+
 bool mien_surface_fit(int degree, int n, const float *x, const float *y, const float *weight, int count, const float *const *value, struct mien_surface *out)
 {
-    double a[T][T] = {{0}}, t[T];
+    double a[T][T], moment[POWERS][POWERS] = {{0}}, t[T];
     const int terms = terms_of(degree);
     assert(degree >= 1 && terms <= T);
-    for (int k = 0; k < count; k++) out[k] = (struct mien_surface){.degree = degree};
+    for (int k = 0; k < count; k++) out[k] = (struct mien_surface){0};
     for (int p = 0; p < n; p++) {
         const double w = weight != NULL ? (double)weight[p] : 1.0;
+        add_moments((double)x[p], (double)y[p], w, 2 * degree + 1, moment);
         terms_at((double)x[p], (double)y[p], t);
-        for (int i = 0; i < terms; i++) {
-            for (int k = 0; k < count; k++) out[k].c[i] += w * t[i] * (double)value[k][p];
-            for (int j = 0; j <= i; j++) a[i][j] += w * t[i] * t[j];
+        for (int k = 0; k < count; k++) {
+            const double v = w * (double)value[k][p];
+            for (int i = 0; i < terms; i++) out[k].c[i] += v * t[i];
         }
     }
+    for (int i = 0; i < terms; i++)
+        for (int j = 0; j <= i; j++) a[i][j] = moment[power_x[i] + power_x[j]][power_y[i] + power_y[j]];
     if (!take_apart(terms, a)) return false;
     for (int k = 0; k < count; k++) solve(terms, a, out[k].c);
     return true;
 }
 
-float mien_surface_at(const struct mien_surface *s, float x, float y)
+float mien_surface_at(const struct mien_surface *s, float at_x, float at_y)
 {
-    double t[T], sum = 0.0;
-    terms_at((double)x, (double)y, t);
-    for (int i = 0; i < terms_of(s->degree); i++) sum += s->c[i] * t[i];
-    return (float)sum;
+    const double x = (double)at_x, y = (double)at_y, *c = s->c;
+    return (float)(c[0] + x * (c[1] + x * (c[3] + x * c[6]) + y * (c[4] + x * c[7] + y * c[8])) + y * (c[2] + y * (c[5] + y * c[9])));
 }

@@ -6,7 +6,7 @@
 
 enum { MIEN_SURFACE_TERMS = 10 }; /* of a polynomial of degree 3 in x and y */
 
-struct mien_surface { int degree; double c[MIEN_SURFACE_TERMS]; };
+struct mien_surface { double c[MIEN_SURFACE_TERMS]; /* of lower degrees: the last ones are 0 */ };
 
 /* Least squares of degree 1 to 3 over n points; `weight` may be NULL. x and y should lie within about -2..2. `count` values of the same points (1 or 2) take
  * little longer than one. False when the points do not determine the surface. */

@@ -112,6 +112,9 @@ static void a_map_that_knows_too_little_is_no_depth(void **state)
     assert_false(score_of(m).present);
     assert_false(mien_depth_descriptor(&m->depth, 2 * W, 2 * H, &f, out));
     free(m);
+    m = map_of(a_face, 0.0f, 60);
+    assert_false(mien_depth_descriptor(&m->depth, 2 * W, 2 * H, &f, out));
+    free(m);
 }
 
 static void points_outside_the_map_are_unknown(void **state)

@@ -79,7 +79,8 @@ static const struct sheet level = {.size = 100.0f, .x = 300.0f, .y = 300.0f};
 
 static struct sheet any_sheet(float turn, float bend)
 {
-    return (struct sheet){turn * chance(), turn * chance(), turn * chance(), bend * chance(), 300.0f + 50.0f * chance(), 300.0f + 50.0f * chance(), 100.0f + 40.0f * chance()};
+    return (struct sheet){turn * chance(),           turn * chance(),           turn * chance(),          bend * chance(),
+                          300.0f + 50.0f * chance(), 300.0f + 50.0f * chance(), 100.0f + 40.0f * chance()};
 }
 
 /* Score of one sheet's picture before the camera over n frames. */
