@@ -24,6 +24,10 @@ typedef enum mien_code mien_decode_fn(const unsigned char *data, size_t n, const
 mien_header_fn mien_jpeg_header, mien_png_header, mien_webp_header, mien_bmp_header, mien_gif_header;
 mien_decode_fn mien_png_decode, mien_webp_decode, mien_bmp_decode, mien_gif_decode;
 
+/* A PNG of 16-bit gray as numbers; MIEN_E_IMAGE_TYPE for any other. After an error *out may hold memory to be freed. */
+enum mien_code mien_png_decode_depth(const unsigned char *data, size_t n, const struct mien_image_header *h, struct mien_depth_map *out,
+                                     struct mien_err *e);
+
 /* What of a JPEG: its size divided by `denom` (1, 2, 4, 8; sizes round up), or with denom 1 only `part` (stored
  * coordinates, inside the picture) when part.w > 0. */
 struct mien_jpeg_what {

@@ -126,8 +126,8 @@ static void skip_ancillary(png_structp png)
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, (png_const_bytep)skipped, sizeof skipped / 5);
 }
 
-/* Header, transformations to 8-bit RGB or RGBA; may longjmp. */
-static void start(struct reader *r)
+/* Up to the pixels, as they are stored; may longjmp. */
+static void read_info(struct reader *r)
 {
     png_set_user_limits(r->png, MAX_SIDE, MAX_SIDE);
     png_set_chunk_malloc_max(r->png, 1 << 20);
@@ -135,6 +135,12 @@ static void start(struct reader *r)
     skip_ancillary(r->png);
     png_set_read_fn(r->png, r, on_read);
     png_read_info(r->png, r->info);
+}
+
+/* Header, transformations to 8-bit RGB or RGBA; may longjmp. */
+static void start(struct reader *r)
+{
+    read_info(r);
     png_set_expand(r->png); /* palette, few bits and tRNS to 8-bit gray/RGB(A) */
     png_set_scale_16(r->png);
     png_set_gray_to_rgb(r->png);
@@ -179,8 +185,9 @@ static enum mien_code read_rows(struct reader *r, bool alpha, struct mien_image 
     return MIEN_OK;
 }
 
-static enum mien_code decode(struct reader *r, const struct mien_image_header *h, struct mien_image *im)
+static enum mien_code decode(struct reader *r, const struct mien_image_header *h, void *to)
 {
+    struct mien_image *im = to;
     if (setjmp(r->jump) != 0) return r->code;
     start(r);
     int passes = png_set_interlace_handling(r->png);
@@ -194,19 +201,54 @@ static enum mien_code decode(struct reader *r, const struct mien_image_header *h
     return passes > 1 ? read_interlaced(r, passes, alpha, im) : read_rows(r, alpha, im);
 }
 
+/* Makes libpng's structures, runs `work` on them and frees them. */
+static enum mien_code with_png(struct reader *r, enum mien_code (*work)(struct reader *r, const struct mien_image_header *h, void *out),
+                               const struct mien_image_header *h, void *out)
+{
+    r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, on_error, on_warning);
+    if (r->png != NULL) r->info = png_create_info_struct(r->png);
+    const enum mien_code code = r->info != NULL ? work(r, h, out) : MIEN_FAIL(r->e, MIEN_E_NOMEM, "PNG: out of memory");
+    png_destroy_read_struct(&r->png, &r->info, NULL);
+    if (r->rows != NULL) explicit_bzero(r->rows, r->rows_bytes);
+    free(r->rows);
+    return code;
+}
+
 enum mien_code mien_png_decode(const unsigned char *data, size_t n, const struct mien_image_header *h,
                                struct mien_image *out, struct mien_err *e)
 {
     *out = (struct mien_image){0};
     struct mien_image stored = {0};
     struct reader r = {.e = e, .data = data, .n = n};
-    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
-    if (r.png != NULL) r.info = png_create_info_struct(r.png);
-    enum mien_code code = r.info != NULL ? decode(&r, h, &stored) : MIEN_FAIL(e, MIEN_E_NOMEM, "PNG: out of memory");
-    png_destroy_read_struct(&r.png, &r.info, NULL);
-    if (r.rows != NULL) explicit_bzero(r.rows, r.rows_bytes);
-    free(r.rows);
+    const enum mien_code code = with_png(&r, decode, h, &stored);
     if (code == MIEN_OK) return mien_orient_whole(&stored, h->orientation, out, e);
     mien_image_free(&stored);
     return code;
+}
+
+static enum mien_code decode_depth(struct reader *r, const struct mien_image_header *h, void *to)
+{
+    struct mien_depth_map *out = to;
+    if (setjmp(r->jump) != 0) return r->code;
+    read_info(r);
+    MIEN_FAIL_IF(png_get_bit_depth(r->png, r->info) != 16 || png_get_color_type(r->png, r->info) != PNG_COLOR_TYPE_GRAY, r->e, MIEN_E_IMAGE_TYPE,
+                 "PNG: not 16-bit gray");
+    png_set_swap(r->png); /* stored in big endian */
+    const int passes = png_set_interlace_handling(r->png);
+    png_read_update_info(r->png, r->info);
+    out->mm = calloc((size_t)h->width * (size_t)h->height, sizeof *out->mm);
+    MIEN_FAIL_IF(out->mm == NULL, r->e, MIEN_E_NOMEM, "out of memory for a depth map");
+    out->width = h->width;
+    out->height = h->height;
+    for (int pass = 0; pass < passes; pass++)
+        for (int y = 0; y < h->height; y++) png_read_row(r->png, (png_bytep)(out->mm + (size_t)y * (size_t)h->width), NULL);
+    return MIEN_OK;
+}
+
+enum mien_code mien_png_decode_depth(const unsigned char *data, size_t n, const struct mien_image_header *h, struct mien_depth_map *out,
+                                     struct mien_err *e)
+{
+    struct reader r = {.e = e, .data = data, .n = n};
+    *out = (struct mien_depth_map){0};
+    return with_png(&r, decode_depth, h, out);
 }
