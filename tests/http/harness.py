@@ -72,6 +72,8 @@ def has_role(role):
 class Server:
     """A running server with a data directory of its own. `env` is what the test configures; nothing else of the caller's configuration gets in."""
 
+    restore_signals = True  # whether signals that Python ignores have their default again
+
     def __init__(self, env=None, arguments=(), start=True):
         self.folder = tempfile.mkdtemp(prefix='mien-http-')
         self.env, self.arguments = dict(env or {}), list(arguments)
@@ -101,7 +103,7 @@ class Server:
         self.port = int(self.env.get('PORT', free_port()))
         env = {**self.environment(), 'PORT': str(self.port)}
         self.process = subprocess.Popen([MIEN, 'serve', *self.arguments], env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, restore_signals=self.restore_signals)
         self.reader = threading.Thread(target=self.collect, daemon=True)
         self.reader.start()
 

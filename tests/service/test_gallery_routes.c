@@ -319,7 +319,8 @@ static struct answer with_image(const struct place *p, const char *path, const c
 static double first_match(const struct answer *a, const char *user_id)
 {
     const struct mien_json *hit = mien_json_at(mien_json_get(a->json, "matches"), 0);
-    return hit != NULL && strcmp(mien_json_string(mien_json_get(hit, "user_id"), ""), user_id) == 0 ? mien_json_number(mien_json_get(hit, "similarity"), -2) : -2;
+    const bool right = strcmp(mien_json_string(mien_json_get(hit, "user_id"), ""), user_id) == 0;
+    return right ? mien_json_number(mien_json_get(hit, "similarity"), -2) : -2;
 }
 
 static void enrolled_people_are_found(const struct place *p, const struct photos *x)
