@@ -32,6 +32,17 @@ enum mien_code mien_do_head_pose(struct mien_call *c, struct mien_err *e) { retu
 enum mien_code mien_do_head_turn_check(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
 enum mien_code mien_do_challenge_validate(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
 enum mien_code mien_do_challenge_validate_multi(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_enroll(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_enroll_frames(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_unenroll(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_gallery(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_search(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_verify_user(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_verify_frames(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_gallery_import(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_keys_rotate(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_main(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
+enum mien_code mien_do_identity(struct mien_call *c, struct mien_err *e) { return nothing(c, e); }
 
 #define KEY_ALL "abcdefghijklmnop"
 #define KEY_ANALYZE "analyze-only-key-1"
