@@ -192,9 +192,10 @@ static enum mien_code read_metadata(struct enrolling *x, const char *text, struc
 {
     struct mien_json *json = NULL;
     if (text == NULL) return MIEN_OK;
-    MIEN_FAIL_IF(mien_json_parse(text, strlen(text), &json, NULL) != MIEN_OK || !mien_json_is_object(json), e, MIEN_E_ARG,
-                 "--metadata takes a JSON object such as '{\"team\":\"blue\"}'");
-    const enum mien_code code = mien_metadata_text(json, &x->kept, e);
+    enum mien_code code = MIEN_OK;
+    if (mien_json_parse(text, strlen(text), &json, NULL) != MIEN_OK || !mien_json_is_object(json))
+        code = MIEN_FAIL(e, MIEN_E_ARG, "--metadata takes a JSON object such as '{\"team\":\"blue\"}'");
+    else code = mien_metadata_text(json, &x->kept, e);
     x->metadata = x->kept.data;
     mien_json_free(&json);
     return mien_cli_about("--metadata", code, e);
