@@ -9,10 +9,11 @@
 struct mien_fusion_settings {
     float weight_rgb, weight_depth, weight_liveness, weight_motion;      /* 0.40, 0.25, 0.20, 0.15 */
     float accept, reject;                                                /* 0.85, 0.45 */
-    float live_depth, live_motion, live_blink, live_texture, live_antispoof; /* 0.25, 0.35, 0.25, 0.15 and the networks' */
+    float live_depth, live_motion, live_blink, live_texture, live_antispoof; /* 0.25, 0.35, 0.25, 0.15; 0.50 */
     float texture_spoof_threshold;                                       /* 0.35: texture below it caps liveness at 0.4 */
-    float depth_consistency_threshold;
-    float micro_motion_min_variance;
+    float depth_consistency_threshold;                                   /* 0.12: relief of the nose, in distances between the eyes, that scores 0.5 */
+    float micro_motion_min_variance;                                     /* 1e-4: mean square movement of lids and lips, in squares of that distance,
+                                                                          * that scores 0.5 where there is no jitter */
     float enroll_liveness, verify_liveness;                              /* 0.5, 0.4: frames below are not used */
     int enroll_min_samples;                                              /* 3 */
 };
@@ -44,7 +45,8 @@ struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s
 
 /* 0..1: movement of the face that no moving, turning or bending of a flat photograph explains. Absent below 2 frames or without meshes. */
 struct mien_modality mien_motion_score(const struct mien_fusion_settings *s, const struct mien_frame *frames, int n);
-/* 0..1: an eye closed and opened again, or the reverse, in the same head pose. */
+/* 0..1: an eye closed and opened again, or the reverse, in the same head pose; half of that counts half. Absent when there is none in fewer than 8 frames:
+ * that says nothing. */
 struct mien_modality mien_blink_score(const struct mien_frame *frames, int n);
 /* 0..1: the face is not flat. From the sensor's map where there is one, else from the mesh. */
 struct mien_modality mien_depth_score(const struct mien_fusion_settings *s, const struct mien_frame *frame);
