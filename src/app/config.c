@@ -89,7 +89,7 @@ static const struct row TABLE[] = {
     {"NEVER_STORE_RAW_IMAGES", NULL, SWITCH, "true", NULL, 0, 0, NULL, OWN(never_store_raw_images), "Only true: photos are never stored."},
     {"DATA_FOLDER", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(data_folder), "Folder of FACEBANK and of spoof_log.csv. Default: DATA_DIR."},
     {"FACEBANK", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(facebank),
-     "File of /main and /identity, in DATA_FOLDER: one embedding a row. Default: facebank.csv, when there is one."},
+     "File of /main and /identity, in DATA_FOLDER: one embedding a row; read again when it changes. Default: facebank.csv, which may come later."},
     {"API_KEYS", NULL, SECRET, "", NULL, 0, 0, NULL, SERVICE(api_keys),
      "Keys: [NAME:]KEY[=SCOPE,...] separated by blanks or ';'. Scopes: analyze, gallery:read, gallery:write, session, admin; none = all."},
     {"API_KEYS_FILE", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(api_keys_file), "File with one such entry a line, readable by its owner only."},

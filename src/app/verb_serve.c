@@ -87,15 +87,16 @@ static void serve_until_told(const struct mien_serve_settings *s, struct mien_se
     if (!clean) _exit(MIEN_EXIT_ERROR); /* a worker still uses the models */
 }
 
-/* Paths of the facebank and of the log of spoofs. A facebank that nobody has asked for may be missing. */
+/* Paths of the facebank and of the log of spoofs. A facebank that nobody has asked for by name may come later: the service looks for it. */
 static enum mien_code find_facebank(struct mien_serve_settings *s, const char *dir, char bank[MIEN_PATH], char spoofs[MIEN_PATH], struct mien_err *e)
 {
-    MIEN_TRY(mien_data_file(s, dir, s->facebank[0] != '\0' ? s->facebank : "facebank.csv", bank, e));
+    const bool named = s->facebank[0] != '\0';
+    MIEN_TRY(mien_data_file(s, dir, named ? s->facebank : "facebank.csv", bank, e));
     MIEN_TRY(mien_data_file(s, dir, "spoof_log.csv", spoofs, e));
-    const bool there = access(bank, F_OK) == 0;
-    MIEN_FAIL_IF(!there && (s->facebank[0] != '\0' || s->data_folder[0] != '\0'), e, MIEN_E_CONFIG, "FACEBANK: %s: %s", bank, strerror(errno));
-    s->service.facebank = there ? bank : NULL;
-    s->service.spoof_log = there ? spoofs : NULL;
+    MIEN_FAIL_IF(s->data_folder[0] != '\0' && access(s->data_folder, X_OK) != 0, e, MIEN_E_CONFIG, "DATA_FOLDER: %s: %s", s->data_folder, strerror(errno));
+    MIEN_FAIL_IF(named && access(bank, R_OK) != 0, e, MIEN_E_CONFIG, "FACEBANK: %s: %s", bank, strerror(errno));
+    s->service.facebank = bank;
+    s->service.spoof_log = spoofs;
     return MIEN_OK;
 }
 
