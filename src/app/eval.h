@@ -90,6 +90,39 @@ void mien_eval_wilson(uint64_t k, uint64_t n, double *low, double *high);
 /* Logistic fit P(same) = 1 / (1 + exp(-slope * (similarity - midpoint))) with both classes weighted equally (maximum likelihood by Newton's method). */
 void mien_eval_calibrate(const struct mien_score_counts *c, double *slope, double *midpoint);
 
+/* ---- eval_identify.c: searches of a gallery in which not everybody is ---- */
+
+/* What came of searches: the score of the most similar person, or -2 where there was none (no face was found). */
+struct mien_searches {
+    float *mated;     /* searches for enrolled people; -2 too where another person was the most similar */
+    float *non_mated; /* searches for people who are not enrolled */
+    size_t n_mated, n_non_mated;
+};
+/* ISO/IEC 19795-1: false positive identification rate, and false negative identification rate at rank 1; 95 % Wilson intervals. */
+struct mien_search_point {
+    double fpir_target;    /* what was asked for; 0 when the threshold was */
+    double threshold;
+    uint64_t false_positives, misses;
+    double fpir, fpir_low, fpir_high, fnir, fnir_low, fnir_high;
+    bool measurable;       /* at least one false positive may happen at the target */
+};
+struct mien_search_point mien_eval_searches_at(const struct mien_searches *s, double threshold);
+/* The smallest threshold whose false positive identification rate does not exceed the target. Sorts s->non_mated. */
+struct mien_search_point mien_eval_at_fpir(struct mien_searches *s, double fpir);
+
+/* ---- eval_threshold.c: the threshold for a false match rate ---- */
+
+enum { MIEN_EVAL_REPLICATES = 400 };
+struct mien_threshold {
+    double fmr_target, threshold, low, high; /* low, high: 95 % percentile interval of MIEN_EVAL_REPLICATES bootstrap samples of people */
+    uint64_t false_matches, impostor;        /* at the threshold, of so many comparisons */
+    double expected;                         /* false matches at the target */
+};
+/* Comparisons that share a person are not independent of one another, so people are drawn, not comparisons; the same numbers come out every time.
+ * MIEN_E_ARG: fewer than one false match is expected, or fewer than 3 people. */
+enum mien_code mien_eval_threshold(const struct mien_embeddings *em, double fmr, int threads, struct mien_threshold *out, struct mien_err *e)
+    __attribute__((warn_unused_result));
+
 /* ---- eval_html.c ---- */
 
 struct mien_eval_report {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "app/cli.h"
-#include "app/eval.h"
+#include "app/labelled.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/thread.h"
@@ -47,22 +47,6 @@ static enum mien_code find_image(const struct job *j, const char *image, char *p
     return MIEN_FAIL(e, MIEN_E_IO, "%.80s/%.100s.jpg: no such image", j->images_dir, image);
 }
 
-static const struct mien_face *choose(const struct job *j, const struct mien_cli_photo *p)
-{
-    const struct mien_face *best = NULL;
-    double nearest = INFINITY, cx = mien_photo_width(p->photo) * 0.5, cy = mien_photo_height(p->photo) * 0.5;
-    if (p->faces.count > 0 && strcmp(j->face, "largest") == 0) return &p->faces.face[0];
-    for (int i = 0; i < p->faces.count; i++) {
-        const struct mien_box *b = &p->faces.face[i].box;
-        double d = hypot(0.5 * (double)(b->x0 + b->x1) - cx, 0.5 * (double)(b->y0 + b->y1) - cy);
-        if (d < nearest) {
-            nearest = d;
-            best = &p->faces.face[i];
-        }
-    }
-    return best;
-}
-
 static enum mien_code embed_image(void *context, int worker, size_t item, struct mien_err *e)
 {
     struct job *j = context;
@@ -72,7 +56,7 @@ static enum mien_code embed_image(void *context, int worker, size_t item, struct
     MIEN_TRY(find_image(j, j->pairs.image[item], path, sizeof path, e));
     enum mien_code code = j->session[worker] != NULL ? MIEN_OK : mien_session_create(&j->session[worker], e);
     if (code == MIEN_OK) code = mien_cli_photo_analyze(path, j->models, j->session[worker], MIEN_WANT_EMBEDDING, &settings, &p, e);
-    const struct mien_face *f = code == MIEN_OK ? choose(j, &p) : NULL;
+    const struct mien_face *f = code == MIEN_OK ? mien_labelled_face(&p, strcmp(j->face, "largest") == 0) : NULL;
     if (f != NULL && f->embedding_dim == j->embed->dim) {
         memcpy(j->row + item * (size_t)j->embed->dim, f->embedding, (size_t)j->embed->dim * sizeof(float));
         j->present[item] = true;
