@@ -87,16 +87,19 @@ static void serve_until_told(const struct mien_serve_settings *s, struct mien_se
     if (!clean) _exit(MIEN_EXIT_ERROR); /* a worker still uses the models */
 }
 
+/* Texts of the settings that are found out, not configured. */
+struct found_paths { char web[MIEN_PATH], bank[MIEN_PATH], spoofs[MIEN_PATH]; };
+
 /* Paths of the facebank and of the log of spoofs. A facebank that nobody has asked for by name may come later: the service looks for it. */
-static enum mien_code find_facebank(struct mien_serve_settings *s, const char *dir, char bank[MIEN_PATH], char spoofs[MIEN_PATH], struct mien_err *e)
+static enum mien_code find_facebank(struct mien_serve_settings *s, const char *dir, struct found_paths *found, struct mien_err *e)
 {
     const bool named = s->facebank[0] != '\0';
-    MIEN_TRY(mien_data_file(s, dir, named ? s->facebank : "facebank.csv", bank, e));
-    MIEN_TRY(mien_data_file(s, dir, "spoof_log.csv", spoofs, e));
+    MIEN_TRY(mien_data_file(s, dir, named ? s->facebank : "facebank.csv", found->bank, e));
+    MIEN_TRY(mien_data_file(s, dir, "spoof_log.csv", found->spoofs, e));
     MIEN_FAIL_IF(s->data_folder[0] != '\0' && access(s->data_folder, X_OK) != 0, e, MIEN_E_CONFIG, "DATA_FOLDER: %s: %s", s->data_folder, strerror(errno));
-    MIEN_FAIL_IF(named && access(bank, R_OK) != 0, e, MIEN_E_CONFIG, "FACEBANK: %s: %s", bank, strerror(errno));
-    s->service.facebank = bank;
-    s->service.spoof_log = spoofs;
+    MIEN_FAIL_IF(named && access(found->bank, R_OK) != 0, e, MIEN_E_CONFIG, "FACEBANK: %s: %s", found->bank, strerror(errno));
+    s->service.facebank = found->bank;
+    s->service.spoof_log = found->spoofs;
     return MIEN_OK;
 }
 
@@ -111,17 +114,17 @@ static enum mien_code open_people(struct mien_serve_settings *s, struct mien_mod
     return MIEN_OK;
 }
 
-static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settings *s, struct mien_err *e)
+static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settings *s, struct found_paths *found, struct mien_err *e)
 {
     struct mien_models *models = NULL;
     struct mien_people people = {0};
     struct mien_service *service = NULL;
     struct mien_server *server = NULL;
-    char web[MIEN_PATH], dir[MIEN_PATH], bank[MIEN_PATH], spoofs[MIEN_PATH];
+    char dir[MIEN_PATH];
     const sigset_t stop = stop_signals();
-    if (s->service.web_dir[0] == '\0') s->service.web_dir = mien_cli_beside_program("build/web", web, sizeof web) ? web : NULL;
+    if (s->service.web_dir[0] == '\0') s->service.web_dir = mien_cli_beside_program("build/web", found->web, sizeof found->web) ? found->web : NULL;
     MIEN_TRY(mien_data_dir(s, true, dir, e));
-    MIEN_TRY(find_facebank(s, dir, bank, spoofs, e));
+    MIEN_TRY(find_facebank(s, dir, found, e));
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads, which inherit it */
     enum mien_code code = mien_cli_models(cli, NULL, &models, e);
     if (code == MIEN_OK) code = open_people(s, models, &people, e);
@@ -140,6 +143,7 @@ int mien_verb_serve(struct mien_cli *cli, int argc, char **argv)
 {
     struct mien_config *config;
     struct mien_serve_settings s;
+    struct found_paths found;
     struct mien_err e = {0};
     int status = mien_config_read(cli, argc, argv, NULL, 0, &config);
     if (status >= 0) return status;
@@ -149,7 +153,7 @@ int mien_verb_serve(struct mien_cli *cli, int argc, char **argv)
         mien_keep_memory_private();
         allow_many_connections();
         signal(SIGPIPE, SIG_IGN);
-        code = serve(cli, &s, &e);
+        code = serve(cli, &s, &found, &e);
         mien_memory_is_wiped();
     }
     mien_config_free(&config);
