@@ -15,8 +15,8 @@ static const struct mien_face_settings BEST = {.best_only = true};
 /* What every route with a photo needs. */
 static enum mien_code begin(const struct mien_call *c, struct mien_gallery **g, const struct mien_model **model, struct mien_err *e)
 {
-    MIEN_TRY(mien_call_gallery(c, g, e));
-    return mien_call_embedder(c, model, NULL, e);
+    MIEN_TRY(mien_call_embedder(c, model, NULL, e)); /* without one there is no gallery either */
+    return mien_call_gallery(c, g, e);
 }
 
 /* The best face, or NULL; `photo` may be NULL. */
