@@ -109,6 +109,15 @@ static enum mien_code next_frame(struct frames *f, bool *added, struct mien_err 
     return code;
 }
 
+/* Whether frame i shows the person of the first one. What moves in one frame must not make another person's photograph live. */
+static enum mien_code same_person(const struct frames *f, int i, bool *same, struct mien_err *e)
+{
+    *same = true;
+    return i == 0 ? MIEN_OK : mien_person_same(f->call, f->frame[0].face, f->frame[i].face, same, e);
+}
+
+static const char DIFFERENT_PEOPLE[] = "The images show different people";
+
 /* ---- POST /enroll ---- */
 
 /* The frames that make a template: their mean, and how alike they are. */
@@ -128,18 +137,15 @@ static void add_to_mean(struct mean *m, const struct frames *f, int i, float liv
     m->face[m->n++] = f->frame[i].face;
 }
 
-/* Whether all frames show one person; m->alike becomes the least similarity of a frame to the mean. */
-static enum mien_code one_person(struct mien_call *c, struct mean *m, int dim, bool *same, struct mien_err *e)
+/* Makes the mean a unit vector; m->alike becomes the least similarity of a frame to it. */
+static void finish_mean(struct mean *m, int dim)
 {
     float length = 0.0f;
-    *same = true;
-    for (int i = 1; i < m->n && *same; i++) MIEN_TRY(mien_person_same(c, m->face[0], m->face[i], same, e));
     for (int k = 0; k < dim; k++) length += m->rgb[k] * m->rgb[k];
     length = sqrtf(length);
     for (int k = 0; k < dim && length > 0.0f; k++) m->rgb[k] /= length;
     m->alike = 1.0f;
     for (int i = 0; i < m->n; i++) m->alike = fminf(m->alike, mien_similarity_cosine(m->rgb, m->face[i]->embedding, dim));
-    return MIEN_OK;
 }
 
 static enum mien_code gather(struct mien_call *c, struct frames *f, struct mean *m, float *best, int dim, struct mien_err *e)
@@ -178,8 +184,9 @@ static enum mien_code enroll_frames(struct mien_call *c, struct frames *f, struc
     MIEN_TRY(gather(c, f, m, &best, model->dim, e));
     if (f->n == 0) return answer_enrolment(c, m, "No image shows exactly one face", best, 0);
     if (m->n == 0) return answer_enrolment(c, m, "No image shows a live person surely enough", best, f->n);
-    MIEN_TRY(one_person(c, m, model->dim, &same, e));
-    if (!same) return answer_enrolment(c, m, "The images show different people", best, f->n);
+    for (int i = 1; i < f->n && same; i++) MIEN_TRY(same_person(f, i, &same, e)); /* also those that are not used: they count as movement */
+    if (!same) return answer_enrolment(c, m, DIFFERENT_PEOPLE, best, f->n);
+    finish_mean(m, model->dim);
     const struct mien_enrolment one = {.user_id = mien_call_text(c, "user_id"), .name = mien_call_text(c, "name"), .metadata = mien_call_text(c, "metadata"),
                                        .rgb = m->rgb, .depth = m->shapes > 0 ? m->shape : NULL, .depth_dim = MIEN_DEPTH_DIM,
                                        .append = mien_call_flag(c, "append")};
@@ -362,8 +369,13 @@ static enum mien_code verify_frames(struct mien_call *c, struct frames *f, const
     const double threshold = mien_call_number(c, "threshold");
     struct verdict v = {0};
     while (f->next < f->images) {
-        bool added;
+        bool added, same;
         MIEN_TRY(next_frame(f, &added, e));
+        if (added) MIEN_TRY(same_person(f, f->n - 1, &same, e));
+        if (added && !same) {
+            v = (struct verdict){.fused = {.judged = true, .decision = MIEN_REJECT, .message = DIFFERENT_PEOPLE}};
+            break;
+        }
         if (!added || (f->n == 1 && f->next < f->images)) continue; /* alone it does not show movement: judged when nothing follows */
         look_at_frame(c, f, f->n - 1, u, model, threshold, &v);
         if (v.fused.judged && v.fused.decision == MIEN_ACCEPT) break;
