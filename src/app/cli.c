@@ -65,6 +65,15 @@ int mien_cli_print(struct mien_buf *b, int status)
     return status;
 }
 
+void mien_cli_add_safe(struct mien_buf *b, const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        const bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0; /* U+0080 to U+009F */
+        mien_buf_add(b, *at < ' ' || *at == 0x7f || c1 ? "?" : (const char *)at, 1);
+        at += c1;
+    }
+}
+
 void mien_cli_progress(const char *label, size_t done, size_t total)
 {
     static _Atomic int terminal = -1;

@@ -84,6 +84,9 @@ enum mien_code mien_cli_about(const char *what, enum mien_code code, struct mien
 int mien_cli_print(struct mien_buf *b, int status);
 enum { MIEN_OUTPUT_BYTES = 512 << 20 }; /* most that one command may print */
 
+/* Appends text that others have chosen, for a terminal: control characters become '?'. */
+void mien_cli_add_safe(struct mien_buf *b, const char *text);
+
 /* `label done/total` on one line of standard error while that is a terminal; erased when done == total. Any thread. */
 void mien_cli_progress(const char *label, size_t done, size_t total);
 

@@ -43,7 +43,13 @@ static void list_user(struct listing *l, const char *user_id, const char *name, 
     l->users++;
     snprintf(l->last, sizeof l->last, "%s", user_id);
     if (!l->json) {
-        mien_buf_addf(&l->out, "%-24s %2d  %s%s%s\n", user_id, templates, enrolled_at, name[0] != '\0' ? "  " : "", name);
+        mien_buf_addf(&l->out, "%2d  ", templates);
+        mien_cli_add_safe(&l->out, enrolled_at);
+        mien_buf_adds(&l->out, "  ");
+        mien_cli_add_safe(&l->out, user_id);
+        mien_buf_adds(&l->out, name[0] != '\0' ? "  " : "");
+        mien_cli_add_safe(&l->out, name);
+        mien_buf_adds(&l->out, "\n");
         return;
     }
     mien_jw_object(&l->w);

@@ -143,7 +143,8 @@ static void say_enrolled(bool json, struct mien_jw *w, struct mien_buf *out, con
         mien_jw_string(w, x->done ? NULL : x->why);
         mien_jw_end_object(w);
     } else {
-        mien_buf_addf(out, "%s: %s", path, x->done ? "enrolled" : x->why);
+        mien_buf_addf(out, "%s: ", path);
+        mien_cli_add_safe(out, x->done ? "enrolled" : x->why);
         if (x->done && x->quality >= 0.0f) mien_buf_addf(out, ", quality %.2f", (double)x->quality);
         mien_buf_adds(out, "\n");
     }
@@ -324,8 +325,14 @@ static void found_json(struct mien_buf *out, const struct found *f)
 static void found_text(struct mien_buf *out, const struct found *f)
 {
     mien_buf_init(out, MIEN_OUTPUT_BYTES);
-    for (int i = 0; i < f->n; i++)
-        mien_buf_addf(out, "%.3f  %s%s%s\n", f->match[i].similarity, f->match[i].user_id, f->match[i].name[0] != '\0' ? "  " : "", f->match[i].name);
+    for (int i = 0; i < f->n; i++) {
+        const struct match *m = &f->match[i];
+        mien_buf_addf(out, "%.3f  ", m->similarity);
+        mien_cli_add_safe(out, m->user_id);
+        mien_buf_adds(out, m->name[0] != '\0' ? "  " : "");
+        mien_cli_add_safe(out, m->name);
+        mien_buf_adds(out, "\n");
+    }
     if (f->n == 0) mien_buf_adds(out, "nobody\n");
 }
 
