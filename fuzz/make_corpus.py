@@ -151,6 +151,13 @@ def headers():
     save('guard', 'odd', b'0Host: a\nHost: b\nTransfer-Encoding: gzip, chunked\n\n:\nX\1: y')
 
 
+def templates():
+    save('template', 'one', b'MT\x01\x00\x01\x00\x00\x00\x00\x3c')
+    save('template', 'depth', b'MT\x01\x01\x02\x00\x01\x00\x00\x3c\x00\x00\x00\xbc')
+    save('template', 'long', b'MT\x01\x00\xff\xff\x00\x00\x00\x3c')
+    save('template', 'version', b'MT\x02\x00\x01\x00\x00\x00\x00\x3c')
+
+
 def facebanks():
     save('facebank', 'plain', b'\x013,4\n-0.6,.8e0\n')
     save('facebank', 'spread', b'\x02\xef\xbb\xbf\r\n 1 ,\t2, 3\r\n\n+1e-3,-2E+2,0')
@@ -167,3 +174,4 @@ if __name__ == '__main__':
     bodies()
     headers()
     facebanks()
+    templates()

@@ -128,27 +128,52 @@ static bool sync_folder(const char *path)
     return good;
 }
 
-static enum mien_code replace(const char *path, const void *data, size_t size, bool secret, struct mien_err *e)
+/* Writes `temp`, which is open as fd, and closes it. */
+static enum mien_code fill(int fd, const char *path, const void *data, size_t size, bool sync, struct mien_err *e)
+{
+    enum mien_code code = write_all(fd, path, data, size, e);
+    if (code == MIEN_OK && sync && fsync(fd) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    if (close(fd) != 0 && code == MIEN_OK) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    return code;
+}
+
+enum mien_code mien_file_write(const char *path, const void *data, size_t size, struct mien_err *e)
 {
     char temp[4096];
     int n = snprintf(temp, sizeof temp, "%s.tmp.%ld", path, (long)getpid());
     MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, secret ? 0600 : 0666);
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    enum mien_code code = write_all(fd, path, data, size, e);
-    if (code == MIEN_OK && secret && fsync(fd) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    if (close(fd) != 0 && code == MIEN_OK)
-        code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    if (code == MIEN_OK && rename(temp, path) != 0)
-        code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    enum mien_code code = fill(fd, path, data, size, false, e);
+    if (code == MIEN_OK && rename(temp, path) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     if (code != MIEN_OK) unlink(temp);
-    if (code == MIEN_OK && secret && !sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     return code;
 }
 
-enum mien_code mien_file_write(const char *path, const void *data, size_t size, struct mien_err *e) { return replace(path, data, size, false, e); }
+/* `made` NULL: replaces what is there. Else link(2) puts the file in its place, which fails when there is one. */
+static enum mien_code put_secret(const char *path, const void *data, size_t size, bool *made, struct mien_err *e)
+{
+    char temp[4096];
+    int n = snprintf(temp, sizeof temp, "%s.tmp.XXXXXX", path);
+    MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
+    int fd = mkostemp(temp, O_CLOEXEC); /* mode 0600 */
+    MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    enum mien_code code = fill(fd, path, data, size, true, e);
+    const int put = code != MIEN_OK ? 0 : made != NULL ? link(temp, path) : rename(temp, path);
+    const bool other = put != 0 && made != NULL && errno == EEXIST;
+    if (put != 0 && !other) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    if (code != MIEN_OK || made != NULL) unlink(temp);
+    if (made != NULL) *made = code == MIEN_OK && !other;
+    if (code == MIEN_OK && !sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    return code;
+}
 
-enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) { return replace(path, data, size, true, e); }
+enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) { return put_secret(path, data, size, NULL, e); }
+
+enum mien_code mien_file_make_secret(const char *path, const void *data, size_t size, bool *made, struct mien_err *e)
+{
+    return put_secret(path, data, size, made, e);
+}
 
 static bool is_credential(const char *path)
 {

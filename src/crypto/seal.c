@@ -2,6 +2,7 @@
  * a record costs one HMAC and one AES-256-GCM. */
 #include "crypto/seal.h"
 
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
@@ -155,8 +156,8 @@ static enum mien_code take_keys(struct mien_keyring *ring, const char *text, siz
 
 /* ---- key file ---- */
 
-/* The first `n` keys, on the disk when this returns. */
-static enum mien_code write_file(const struct mien_keyring *ring, int n, struct mien_err *e)
+/* The first `n` keys, on the disk when this returns. `made` NULL: instead of what is there; else only when there is nothing. */
+static enum mien_code write_file(const struct mien_keyring *ring, int n, bool *made, struct mien_err *e)
 {
     static const char HEAD[] =
         "# Keys of mien's templates, the current one first. Without them the templates cannot be opened: keep a copy, and keep it secret.\n";
@@ -171,17 +172,21 @@ static enum mien_code write_file(const struct mien_keyring *ring, int n, struct 
         }
         *at++ = '\n';
     }
-    const enum mien_code code = mien_file_write_secret(ring->file, text, (size_t)(at - text), e);
+    const size_t size = (size_t)(at - text);
+    const enum mien_code code = made != NULL ? mien_file_make_secret(ring->file, text, size, made, e) : mien_file_write_secret(ring->file, text, size, e);
     explicit_bzero(text, sizeof text);
     return code;
 }
 
-static enum mien_code make_file(struct mien_keyring *ring, struct mien_err *e)
+/* A new key, unless another process makes one this moment (*made false): then that one's counts. */
+static enum mien_code make_file(struct mien_keyring *ring, bool *made, struct mien_err *e)
 {
     MIEN_TRY(mien_random(ring->key[0].master, KEY, e));
     MIEN_TRY(derive(ring, &ring->key[0], e));
     ring->n = 1;
-    return write_file(ring, 1, e);
+    MIEN_TRY(write_file(ring, 1, made, e));
+    if (!*made) forget(&ring->key[--ring->n]);
+    return MIEN_OK;
 }
 
 static enum mien_code read_file(struct mien_keyring *ring, struct mien_err *e)
@@ -210,8 +215,8 @@ static enum mien_code fill(struct mien_keyring *ring, const struct mien_keyring_
         MIEN_FAIL_IF(!given(s->file), e, MIEN_E_KEY, "there is no key: set BIOMETRIC_TEMPLATE_KEY");
         ring->file = strdup(s->file);
         MIEN_FAIL_IF(ring->file == NULL, e, MIEN_E_NOMEM, "no memory for the keys");
-        *made = access(ring->file, F_OK) != 0;
-        MIEN_TRY(*made ? make_file(ring, e) : read_file(ring, e));
+        if (access(ring->file, F_OK) != 0 && errno == ENOENT) MIEN_TRY(make_file(ring, made, e));
+        if (!*made) MIEN_TRY(read_file(ring, e));
     }
     return given(s->previous) ? take_keys(ring, s->previous, strlen(s->previous), ',', "BIOMETRIC_TEMPLATE_KEY_PREVIOUS", e) : MIEN_OK;
 }
@@ -259,7 +264,7 @@ enum mien_code mien_keyring_add(struct mien_keyring *ring, struct mien_err *e)
     if (code == MIEN_OK) {
         memmove(&ring->key[1], &ring->key[0], (size_t)ring->n * sizeof fresh);
         ring->key[0] = fresh;
-        code = write_file(ring, ++ring->n, e);
+        code = write_file(ring, ++ring->n, NULL, e);
         if (code != MIEN_OK) { /* as it was */
             memmove(&ring->key[0], &ring->key[1], (size_t)--ring->n * sizeof fresh);
             explicit_bzero(&ring->key[ring->n], sizeof fresh);
@@ -275,7 +280,7 @@ enum mien_code mien_keyring_forget_old(struct mien_keyring *ring, struct mien_er
 {
     enum mien_code code = MIEN_OK;
     pthread_rwlock_wrlock(&ring->lock);
-    if (ring->file != NULL) code = write_file(ring, 1, e);
+    if (ring->file != NULL) code = write_file(ring, 1, NULL, e);
     while (code == MIEN_OK && ring->n > 1) forget(&ring->key[--ring->n]);
     pthread_rwlock_unlock(&ring->lock);
     return code;

@@ -557,6 +557,8 @@ static enum mien_code reseal_all(struct rotation *r, struct mien_err *e)
 static enum mien_code rotate(struct mien_gallery *g, struct rotation *r, struct mien_err *e)
 {
     const bool own_file = mien_keyring_has_file(g->keyring);
+    MIEN_FAIL_IF(own_file && g->store->follow != NULL, e, MIEN_E_REQUEST,
+                 "other servers share this gallery: set a new BIOMETRIC_TEMPLATE_KEY and the old one as BIOMETRIC_TEMPLATE_KEY_PREVIOUS on all of them");
     if (own_file) {
         pthread_mutex_lock(&g->writing);
         const enum mien_code code = mien_keyring_add(g->keyring, e);

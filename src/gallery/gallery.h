@@ -55,7 +55,8 @@ enum mien_code mien_gallery_list(struct mien_gallery *g, const char *after, int 
 enum mien_code mien_gallery_count(struct mien_gallery *g, uint64_t *users, uint64_t *records, struct mien_err *e) MIEN_MUST_CHECK;
 
 /* Seals every record under the keyring's current key; with a key file a new key is made first and the old ones are forgotten once nothing needs them.
- * Enrolments and deletions go on meanwhile. *done counts the records. When it fails, both keys still open and it can be repeated. */
+ * Enrolments and deletions go on meanwhile. *done counts the records. When it fails, both keys still open and it can be repeated. A
+ * key file in front of a store that others share is MIEN_E_REQUEST: they would not have the new key. */
 enum mien_code mien_gallery_rotate(struct mien_gallery *g, uint64_t *done, struct mien_err *e) MIEN_MUST_CHECK;
 
 struct mien_gallery_state {

@@ -117,18 +117,17 @@ static void hkdf(const void *salt, size_t salt_n, const void *key, const void *i
 }
 
 /* Opens a record with nothing but OpenSSL and what seal.h says. */
-static void the_format_is_as_documented(void **state)
+static void check_format(const char *salt)
 {
-    (void)state;
     uint8_t master[32], info[11 + 16], key[32], a[SEALED], plain[sizeof TEXT];
     int n = 0, last = 0;
-    struct mien_keyring *k = ring_of(KEY_A, NULL, "a salt");
+    struct mien_keyring *k = ring_of(KEY_A, NULL, salt);
     for (int i = 0; i < 32; i++) master[i] = (uint8_t)i;
     seal(k, a);
     assert_int_equal(a[0], 1);
     memcpy(info, "mien record", 11);
     memcpy(info + 11, ID, 16);
-    hkdf("a salt", 6, master, info, sizeof info, key);
+    hkdf(salt, strlen(salt), master, info, sizeof info, key);
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     assert_int_equal(EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, key, a + 9), 1);
     assert_int_equal(EVP_DecryptUpdate(c, NULL, &n, (const uint8_t *)ABOUT, 3), 1);
@@ -138,6 +137,13 @@ static void the_format_is_as_documented(void **state)
     assert_memory_equal(plain, TEXT, sizeof TEXT);
     EVP_CIPHER_CTX_free(c);
     mien_keyring_free(&k);
+}
+
+static void the_format_is_as_documented(void **state)
+{
+    (void)state;
+    check_format("a salt");
+    check_format("");
 }
 
 static void older_keys_open_and_do_not_seal(void **state)
@@ -256,6 +262,28 @@ static void a_rotation_lives_in_the_file(void **state)
     mien_keyring_free(&k);
 }
 
+static void *opens(void *context) { return (void *)(uintptr_t)open_file(context, NULL); }
+
+/* Servers that start at the same time in one new folder have one key. */
+static void many_make_one_key_file(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct mien_keyring *k[4];
+        pthread_t t[4];
+        uint8_t a[SEALED];
+        unlink(path);
+        for (int i = 0; i < 4; i++) pthread_create(&t[i], NULL, opens, &k[i]);
+        for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+        seal(k[0], a);
+        for (int i = 0; i < 4; i++) {
+            assert_non_null(k[i]);
+            assert_int_equal(unseal(k[i], a, SEALED), MIEN_OK);
+        }
+        for (int i = 0; i < 4; i++) mien_keyring_free(&k[i]);
+    }
+}
+
 static void bad_key_files_are_refused(void **state)
 {
     (void)state;
@@ -308,6 +336,6 @@ int main(void)
         cmocka_unit_test(what_is_sealed_opens_again_and_looks_different_each_time), cmocka_unit_test(every_flipped_bit_and_every_cut_is_refused),
         cmocka_unit_test(a_record_is_bound_to_its_place), cmocka_unit_test(the_format_is_as_documented), cmocka_unit_test(older_keys_open_and_do_not_seal),
         cmocka_unit_test(wrong_settings_are_named_and_keys_are_not), cmocka_unit_test(a_key_file_is_made_once), cmocka_unit_test(a_rotation_lives_in_the_file),
-        cmocka_unit_test(bad_key_files_are_refused), cmocka_unit_test(keys_change_while_records_are_sealed)};
+        cmocka_unit_test(many_make_one_key_file), cmocka_unit_test(bad_key_files_are_refused), cmocka_unit_test(keys_change_while_records_are_sealed)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
