@@ -1,6 +1,7 @@
 /* mien gallery export and gallery import. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,21 +117,44 @@ static enum mien_code export_to(struct mien_reach *r, FILE *to, struct exporting
     return code;
 }
 
+static char unfinished[MIEN_PATH]; /* the file that an interrupted export must not leave behind */
+
+static void on_interrupt(int signal_number)
+{
+    unlink(unfinished);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+/* Writes, and puts it on the disk. Closes `to`. */
+static enum mien_code export_and_close(struct mien_reach *r, FILE *to, struct exporting *x, struct mien_err *e)
+{
+    enum mien_code code = export_to(r, to, x, e);
+    if (code == MIEN_OK && fsync(fileno(to)) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s", strerror(errno));
+    if (fclose(to) != 0 && code == MIEN_OK) code = MIEN_FAIL(e, MIEN_E_IO, "%s", strerror(errno));
+    return code;
+}
+
+static void on_ends(void (*handler)(int))
+{
+    static const int ENDS[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) signal(ENDS[i], handler);
+}
+
 /* Into a file of its owner alone that appears when it is whole. */
 static enum mien_code export_file(struct mien_reach *r, const char *path, struct exporting *x, struct mien_err *e)
 {
-    char temp[MIEN_PATH];
-    const int n = snprintf(temp, sizeof temp, "%s.tmp.%ld", path, (long)getpid());
+    const int n = snprintf(unfinished, sizeof unfinished, "%s.tmp.%ld", path, (long)getpid());
     MIEN_FAIL_IF(n < 0 || n >= MIEN_PATH, e, MIEN_E_ARG, "path too long");
-    const int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    on_ends(on_interrupt); /* before there is a file */
+    const int fd = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     FILE *to = fdopen(fd, "w");
-    enum mien_code code = to != NULL ? export_to(r, to, x, e) : MIEN_FAIL(e, MIEN_E_NOMEM, "out of memory");
-    if (code == MIEN_OK && fsync(fd) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s", strerror(errno));
-    if (to != NULL ? fclose(to) != 0 : close(fd) != 0)
-        if (code == MIEN_OK) code = MIEN_FAIL(e, MIEN_E_IO, "%s", strerror(errno));
-    if (code == MIEN_OK && rename(temp, path) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s", strerror(errno));
-    if (code != MIEN_OK) unlink(temp);
+    enum mien_code code = to != NULL ? export_and_close(r, to, x, e) : MIEN_FAIL(e, MIEN_E_NOMEM, "out of memory");
+    if (to == NULL) close(fd);
+    if (code == MIEN_OK && rename(unfinished, path) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s", strerror(errno));
+    if (code != MIEN_OK) unlink(unfinished);
+    on_ends(SIG_DFL);
     return code == MIEN_E_IO ? mien_cli_about(path, code, e) : code;
 }
 
