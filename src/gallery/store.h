@@ -67,6 +67,7 @@ struct mien_store {
     enum mien_code (*user_records)(struct mien_store *s, const char *user_id, mien_on_record *call, void *context, struct mien_err *e);
     /* At most `limit` users after `after` ("" = from the start) by rising user_id (bytes). */
     enum mien_code (*list)(struct mien_store *s, const char *after, int limit, mien_on_user *call, void *context, struct mien_err *e);
+    /* `records` may be NULL: users alone are counted quicker. */
     enum mien_code (*count)(struct mien_store *s, uint64_t *users, uint64_t *records, struct mien_err *e);
     /* Begins to report changes by others since the store was opened. NULL: there are no others. Called once. */
     enum mien_code (*follow)(struct mien_store *s, mien_on_change *call, void *context, struct mien_err *e);

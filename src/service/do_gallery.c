@@ -120,13 +120,13 @@ enum mien_code mien_do_gallery(struct mien_call *c, struct mien_err *e)
     struct listing l = {.call = c, .limit = mien_call_integer(c, "limit")};
     const char *after = mien_call_text(c, "cursor");
     struct mien_gallery *g;
-    uint64_t users, records;
+    uint64_t users;
     MIEN_TRY(mien_call_gallery(c, &g, e));
     mien_jw_key(c->json, "users");
     mien_jw_array(c->json);
     MIEN_TRY(mien_gallery_list(g, after != NULL ? after : "", l.limit + 1, put_user, &l, e));
     mien_jw_end_array(c->json);
-    MIEN_TRY(mien_gallery_count(g, &users, &records, e));
+    MIEN_TRY(mien_gallery_count(g, &users, NULL, e));
     mien_put_integer(c, "total", (int64_t)users);
     mien_put_text(c, "cursor", l.n > l.limit ? l.last : NULL);
     return MIEN_OK;

@@ -418,7 +418,7 @@ static enum mien_code count(struct mien_store *s, uint64_t *users, uint64_t *rec
     MIEN_TRY(code);
     const bool right = reply[0]->type == REDIS_REPLY_INTEGER && (reply[1]->type == REDIS_REPLY_STRING || reply[1]->type == REDIS_REPLY_NIL);
     *users = right ? (uint64_t)reply[0]->integer : 0;
-    *records = right && reply[1]->type == REDIS_REPLY_STRING ? strtoull(reply[1]->str, NULL, 10) : 0;
+    if (records != NULL) *records = right && reply[1]->type == REDIS_REPLY_STRING ? strtoull(reply[1]->str, NULL, 10) : 0;
     mien_redis_free_replies(reply, 2);
     return right ? MIEN_OK : mien_redis_nonsense(r, e);
 }

@@ -38,6 +38,7 @@ static const char *const SQL[MIEN_SQLITE_STATEMENTS] = {
     [USER_RECORDS] = "SELECT " USER ", r.id, r.model, r.made_at, r.sealed FROM users u CROSS JOIN records r ON r.user = u.number WHERE u.user_id = ?1",
     [LIST_USERS] = "SELECT " USER " FROM users u WHERE u.user_id > ?1 ORDER BY u.user_id LIMIT ?2",
     [COUNT] = "SELECT count(*), ifnull(sum(templates), 0) FROM users",
+    [COUNT_USERS] = "SELECT count(*) FROM users", /* by the index of user ids: 5 ms for a million, where the sum takes 70 */
     [PROBE] = "SELECT number FROM users LIMIT 1",
 };
 

@@ -177,14 +177,14 @@ enum mien_code mien_sqlite_count(struct mien_store *s, uint64_t *users, uint64_t
 {
     struct mien_sqlite_connection *c = &of(s)->reader;
     enum mien_code code;
-    *users = *records = 0;
+    *users = 0;
     pthread_mutex_lock(&c->lock);
-    sqlite3_stmt *statement = mien_sqlite_statement(c, COUNT, &code, e);
+    sqlite3_stmt *statement = mien_sqlite_statement(c, records != NULL ? COUNT : COUNT_USERS, &code, e);
     if (code == MIEN_OK) {
         const int result = sqlite3_step(statement);
         if (result == SQLITE_ROW) {
             *users = (uint64_t)sqlite3_column_int64(statement, 0);
-            *records = (uint64_t)sqlite3_column_int64(statement, 1);
+            if (records != NULL) *records = (uint64_t)sqlite3_column_int64(statement, 1);
         } else code = MIEN_SQLITE_FAIL(c->db, result, e);
         sqlite3_reset(statement);
     }
