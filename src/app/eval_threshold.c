@@ -175,8 +175,8 @@ enum mien_code mien_eval_threshold(const struct mien_embeddings *em, double fmr,
     *out = (struct mien_threshold){0};
     MIEN_FAIL_IF(em->n == 0 || em->person[em->n - 1] < 2, e, MIEN_E_ARG, "photos of at least 3 people are needed");
     MIEN_TRY(floor_of(em, fmr, threads, &least, out, e));
-    MIEN_FAIL_IF(out->expected < 1, e, MIEN_E_ARG, "a false match rate of %g needs at least %.0f comparisons of different people; there are %llu", fmr, ceil(1 / fmr),
-                 (unsigned long long)out->impostor);
+    MIEN_FAIL_IF(out->expected < 1, e, MIEN_E_ARG, "a false match rate of %g needs at least %.0f comparisons of different people; there are %llu", fmr,
+                 ceil(1 / fmr), (unsigned long long)out->impostor);
     enum mien_code code = gather(em, least, threads, &t, e);
     if (code == MIEN_OK) code = estimate(em, &t, out, e);
     free(t.top);

@@ -43,8 +43,8 @@ static enum mien_code run(struct calibration *c, struct mien_err *e)
     mien_score_counts_free(&counts);
     if (c->found.expected < ENOUGH_ERRORS)
         snprintf(c->warning, sizeof c->warning,
-                 "too few comparisons: %.3g false matches are expected at this rate among %llu, and at least %d are needed (%.0f comparisons); take the upper end "
-                 "of the interval, or add people",
+                 "too few comparisons: %.3g false matches are expected at this rate among %llu, and at least %d are needed (%.0f comparisons); take the "
+                 "upper end of the interval, or add people",
                  c->found.expected, (unsigned long long)c->found.impostor, ENOUGH_ERRORS, ceil(ENOUGH_ERRORS / c->fmr));
     return MIEN_OK;
 }
@@ -128,7 +128,8 @@ int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv)
     const int status = mien_cli_parse(cli, argc, argv, opts, 6, 0, 0, &first);
     if (status >= 0) return status;
     c.fmr = as_written(fmr);
-    if (c.fmr <= 0 || (c.images == NULL) == (c.unlabelled == NULL)) return mien_cli_error("calibrate needs --fmr RATE and either --images DIR or --unlabelled DIR");
+    if (c.fmr <= 0 || (c.images == NULL) == (c.unlabelled == NULL))
+        return mien_cli_error("calibrate needs --fmr RATE and either --images DIR or --unlabelled DIR");
     if (strcmp(c.face, "center") != 0 && strcmp(c.face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", c.face);
     c.how.largest = strcmp(c.face, "largest") == 0;
     mien_buf_init(&b, MIEN_OUTPUT_BYTES);

@@ -1,5 +1,5 @@
-/* POST /main and /identity: the faces of a photo against the facebank (docs/gallery.md). The `*_sim_score` members are Euclidean distances, lower is more alike;
- * no face is a verdict (200, nulls). Liveness is that of /liveness; a face below SPOOF_BELOW leaves a line in the spoof log. */
+/* POST /main and /identity: the faces of a photo against the facebank (docs/gallery.md). The `*_sim_score` members are Euclidean distances, lower is more
+ * alike; no face is a verdict (200, nulls). Liveness is that of /liveness; a face below SPOOF_BELOW leaves a line in the spoof log. */
 #include <stdio.h>
 #include <time.h>
 #include "base/log.h"

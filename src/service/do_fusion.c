@@ -292,6 +292,7 @@ static void put_score(struct mien_call *c, const char *key, bool there, float v)
 
 void mien_put_fused(struct mien_call *c, const struct mien_fused *f)
 {
+    mien_put_bool(c, "success", f->judged && f->decision == MIEN_ACCEPT);
     mien_put_text(c, "decision", f->judged ? mien_decision_name(f->decision) : NULL);
     mien_put_text(c, "message", f->judged ? f->message : NULL);
     put_score(c, "liveness_score", f->judged, f->liveness.score);
@@ -328,7 +329,6 @@ static enum mien_code answer_verdict(struct mien_call *c, const struct frames *f
                                        .message = f->n == 0 ? "No image shows exactly one face" : "No image shows a live person surely enough"};
     }
     mien_put_text(c, "user_id", mien_call_text(c, "user_id"));
-    mien_put_bool(c, "success", verified);
     mien_put_bool(c, "verified", verified);
     mien_put_bool(c, "match", v->match);
     mien_put_fused(c, &v->fused);

@@ -21,7 +21,7 @@ unsigned mien_fused_wants(const struct mien_call *c);
 enum mien_code mien_fused_photo(struct mien_call *c, struct mien_photo *photo, const struct mien_face *face, float confidence, bool match,
                                 struct mien_fused *out, struct mien_err *e) MIEN_MUST_CHECK;
 
-/* decision, message, liveness_score, fusion_score; null when nothing was judged. */
+/* success, decision, message, liveness_score, fusion_score; false and nulls when nothing was judged. */
 void mien_put_fused(struct mien_call *c, const struct mien_fused *f);
 
 #endif

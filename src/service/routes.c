@@ -393,7 +393,8 @@ static const struct mien_field f_search[] = {OBJECTS("matches", f_hit, "Most sim
                                              TOOK,
                                              END};
 #define FUSED_OR_NULL                                                                                                                                          \
-    OR_NULL(MIEN_OUT_TEXT, "decision", "accept, re_verify or reject, by fusion_score."), OR_NULL(MIEN_OUT_TEXT, "message", ""),                                \
+    BOOL("success", "decision is accept."), OR_NULL(MIEN_OUT_TEXT, "decision", "accept, re_verify or reject, by fusion_score."),                               \
+        OR_NULL(MIEN_OUT_TEXT, "message", ""),                                                                                                                 \
         OR_NULL(MIEN_OUT_NUMBER, "liveness_score", "0..1; null without anti-spoofing networks."),                                                              \
         OR_NULL(MIEN_OUT_NUMBER, "fusion_score", "0..1: similarity, depth, liveness and motion, as far as they are there.")
 
@@ -412,8 +413,7 @@ static const struct mien_field f_enroll_frames[] = {TEXT("user_id", ""),
                                                     END};
 static const struct mien_field f_verify_frames[] = {
     TEXT("user_id", ""),
-    BOOL("success", "decision is accept."),
-    BOOL("verified", "The same."),
+    BOOL("verified", "decision is accept."),
     BOOL("match", "similarity is at or above the threshold."),
     FUSED_OR_NULL,
     NUMBER("confidence", "fusion_score."),
@@ -484,8 +484,8 @@ const struct mien_route mien_routes[] = {
          "documents"),
     {MIEN_POST, "/verify", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, false, m_verify_user, f_verify_user, NULL, mien_do_verify_user,
      "Whether a photo shows an enrolled user", "gallery", "user_id"},
-    {MIEN_POST, "/verify", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_verify_frames, f_verify_frames, NULL, mien_do_verify_frames,
-     "Whether frames show an enrolled user, alive", "gallery", "images"},
+    {MIEN_POST, "/verify", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_verify_frames, f_verify_frames, NULL,
+     mien_do_verify_frames, "Whether frames show an enrolled user, alive", "gallery", "images"},
     {MIEN_POST, "/enroll", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_IMAGE_FORMS, false, m_enroll, f_enroll, NULL, mien_do_enroll, "Enroll a person by one photo",
      "gallery", NULL},
     {MIEN_POST, "/enroll", MIEN_SCOPE_GALLERY_WRITE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_frames, f_enroll_frames, NULL, mien_do_enroll_frames,

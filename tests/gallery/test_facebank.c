@@ -51,8 +51,10 @@ static void wrong_rows_are_named_by_line(void **state)
         {"", "no rows"}, {"\n\r\n \n", "no rows"}, {"1,2\n\n1\n", "line 3: 1 numbers instead of 2"}, {"1,2,3", "line 1: more than 2 numbers"},
         {"1,2,", "line 1: more than 2 numbers"}, {"1,", "line 1: field 2 is not a number"}, {",1", "line 1: field 1 is not a number"},
         {"1,2\n1,two\n", "line 2: field 2 is not a number"}, {"nan,1", "field 1 is not a number"}, {"1,inf", "field 2 is not a number"},
-        {"1,-Infinity", "field 2 is not a number"}, {"0x10,1", "field 1 is not a number"}, {"1e999,1", "field 1 is too large"}, {"1e39,1", "field 1 is too large"},
-        {"1,2\n\n0,0\n", "line 3: all numbers are 0"}, {"1;2", "field 1 is not a number"}, {"1 2,3", "field 1 is not a number"}, {"1e,2", "field 1 is not a number"},
+        {"1,-Infinity", "field 2 is not a number"}, {"0x10,1", "field 1 is not a number"},
+        {"1e999,1", "field 1 is too large"}, {"1e39,1", "field 1 is too large"},
+        {"1,2\n\n0,0\n", "line 3: all numbers are 0"}, {"1;2", "field 1 is not a number"}, {"1 2,3", "field 1 is not a number"},
+        {"1e,2", "field 1 is not a number"},
         {"1.5.2,2", "field 1 is not a number"}, {"\"1\",2", "field 1 is not a number"}, {"e1,embedding_2\n1,2", "line 1: field 1 is not a number"}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct mien_facebank f;
