@@ -82,7 +82,7 @@ def suites():
 # processor's instruction set.
 THREADED = ['api/api', 'base/pool', 'base/thread', 'crypto/seal', 'engine/net', 'gallery/gallery', 'gallery/index', 'net/fetch', 'net/server',
             'service/shared', 'service/tracks', 'store/redis', 'store/sqlite']
-SERVED = ['contract', 'hostile', 'memory', 'flow', 'clients', 'redis']
+SERVED = ['contract', 'hostile', 'memory', 'flow', 'clients', 'redis', 'gallery']
 AVX2 = ['engine/goldens', 'engine/net', 'engine/plan_ops', 'gallery/index', 'gallery/scan', 'gallery/template']
 
 
