@@ -114,7 +114,7 @@ static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struc
     MIEN_TRY(make_file(path, e));
     MIEN_TRY(connect(&q->writer, path, SQLITE_OPEN_READWRITE, pragmas, e));
     MIEN_TRY(mien_sqlite_watch_gaps(q->writer.db, &q->gaps, e));
-    MIEN_TRY(mien_sqlite_migrate(q->writer.db, MIEN_SQLITE_STEPS, MIEN_SQLITE_VERSION, e));
+    MIEN_TRY(mien_sqlite_migrate(q->writer.db, mien_sqlite_steps, mien_sqlite_version, e));
     mien_sqlite_clear_traces(q, MIEN_SQLITE_WAIT_MS); /* of a removal that the process did not live to finish */
     return MIEN_OK;
 }
@@ -122,7 +122,7 @@ static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struc
 static enum mien_code open_reader(struct mien_sqlite *q, const char *path, struct mien_err *e)
 {
     MIEN_TRY(connect(&q->reader, path, SQLITE_OPEN_READONLY, "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0", e));
-    return mien_sqlite_expect(q->reader.db, MIEN_SQLITE_VERSION, e);
+    return mien_sqlite_expect(q->reader.db, mien_sqlite_version, e);
 }
 
 static void disconnect(struct mien_sqlite_connection *c)

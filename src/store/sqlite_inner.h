@@ -9,8 +9,8 @@
 /* ---- schema ---- */
 
 /* SQL that brings a file from version i to i + 1; each step is one transaction together with the new number in user_version. */
-extern const char *const MIEN_SQLITE_STEPS[];
-extern const int MIEN_SQLITE_VERSION; /* how many there are */
+extern const char *const mien_sqlite_steps[];
+extern const int mien_sqlite_version; /* how many there are */
 
 /* Brings the file behind `db` to version `n`. MIEN_E_STORE_VERSION when it is beyond; MIEN_E_STORE when it is no gallery, or a step fails (then the file is
  * where the step before left it). */

@@ -10,7 +10,7 @@
 
 enum { APPLICATION = 0x4d49454e /* "MIEN": application_id of our files */ };
 
-const char *const MIEN_SQLITE_STEPS[] = {
+const char *const mien_sqlite_steps[] = {
     "CREATE TABLE users ("
     " number INTEGER PRIMARY KEY,"
     " user_id TEXT NOT NULL UNIQUE,"
@@ -26,7 +26,7 @@ const char *const MIEN_SQLITE_STEPS[] = {
     " sealed BLOB NOT NULL,"
     " PRIMARY KEY (user, id)) STRICT, WITHOUT ROWID;"
 };
-const int MIEN_SQLITE_VERSION = sizeof MIEN_SQLITE_STEPS / sizeof MIEN_SQLITE_STEPS[0];
+const int mien_sqlite_version = sizeof mien_sqlite_steps / sizeof mien_sqlite_steps[0];
 
 static enum mien_code number_of(sqlite3 *db, const char *sql, int *out, struct mien_err *e)
 {

@@ -28,7 +28,7 @@ static void rows_are_read_and_made_unit(void **state)
 {
     (void)state;
     static const char *const same[] = {"3,4\n0,-2\n", "3,4\n0,-2", "3,4\r\n0,-2\r\n", "\n \n3,4\n\r\n\t\n0,-2\n\n", " 3 ,\t4 \n+0.0e0,-2.0\n",
-                                       "\xef\xbb\xbf" "3,4\n0,-.2e1\n", "3.00000000000000000000000000000000000000000000,4\n0,-2000e-3"};
+                                       ("\xef\xbb\xbf" "3,4\n0,-.2e1\n"), "3.00000000000000000000000000000000000000000000,4\n0,-2000e-3"};
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         struct mien_facebank f;
         struct mien_err e;

@@ -261,11 +261,11 @@ static void a_newer_file_is_refused(void **state)
     char sql[64];
     must_put(p->store, "anna", 1, 1, false);
     close_place(p);
-    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", MIEN_SQLITE_VERSION + 1);
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", mien_sqlite_version + 1);
     sqlite3_close(stranger(p, sql));
     assert_int_equal(try_open(p->db, false, &e), MIEN_E_STORE_VERSION);
     assert_int_equal(try_open(p->db, true, &e), MIEN_E_STORE_VERSION);
-    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", MIEN_SQLITE_VERSION);
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", mien_sqlite_version);
     sqlite3_close(stranger(p, sql));
     p->store = must_open(p->db, false); /* and was not touched */
     assert_true(store_holds_simple(p->store, "anna", 1, SEALED, 1));
@@ -277,9 +277,9 @@ static void migration_goes_step_by_step_and_stops_before_one_that_fails(void **s
     struct place *p = *state;
     struct mien_err e = {0};
     const char *step[8];
-    const int now = MIEN_SQLITE_VERSION;
+    const int now = mien_sqlite_version;
     assert_true(now + 3 <= 8);
-    for (int i = 0; i < now; i++) step[i] = MIEN_SQLITE_STEPS[i];
+    for (int i = 0; i < now; i++) step[i] = mien_sqlite_steps[i];
     step[now] = "ALTER TABLE users ADD COLUMN colour TEXT NOT NULL DEFAULT 'blue'";
     step[now + 1] = "UPDATE users SET colour = 'red'; UPDATE users SET no_such_column = 1";
     step[now + 2] = "DELETE FROM users";
