@@ -22,13 +22,15 @@ enum {
     TRIES = 3,                  /* searches that give way to changes; the next holds the lock throughout */
     MAX_DIM = 1024, FIRST_USERS = 256
 };
+_Static_assert(MAX_DIM <= (int)MIEN_SCAN_STRIDE && (int)MIEN_MAX_QUERIES <= (int)MIEN_SCAN_QUERIES && BLOCK % (int)MIEN_SCAN_GROUP == 0,
+               "the kernels' limits");
 static const uint32_t NONE = UINT32_MAX;
 static const float ROUNDING = 2e-5f; /* of float32 sums of 1024 products */
 static const double MOST_LENGTH = 1e6; /* of a query, which should be 1: far from where float32 overflows */
 static const float LONGEST = 1.001f; /* a unit vector, its numbers rounded to halves */
 
 struct chunk {
-    uint8_t *bytes;             /* CHUNK x stride */
+    uint8_t *bytes;             /* CHUNK x stride, in groups of rows */
     uint16_t *half;             /* CHUNK x dim */
     float *scale, *error;       /* error -INFINITY: the row is free */
     uint32_t *user, *next;      /* owner; next row of the owner, or of the free rows */
@@ -88,7 +90,7 @@ static bool make_chunk(struct mien_index *x, struct chunk *c)
 static void free_chunk(const struct mien_index *x, struct chunk *c, uint32_t used)
 {
     if (c->bytes == NULL) return;
-    explicit_bzero(c->bytes, used * (size_t)x->stride);
+    explicit_bzero(c->bytes, (used + MIEN_SCAN_GROUP - 1) / MIEN_SCAN_GROUP * MIEN_SCAN_GROUP * (size_t)x->stride);
     explicit_bzero(c->half, used * 2 * (size_t)x->dim);
     munmap(c->bytes, CHUNK * row_bytes(x));
     munmap(c->scale, CHUNK * 16);
@@ -97,7 +99,18 @@ static void free_chunk(const struct mien_index *x, struct chunk *c, uint32_t use
 static struct chunk *chunk_of(struct mien_index *x, uint32_t row) { return &x->chunk[row >> CHUNK_SHIFT]; }
 static uint32_t in_chunk(uint32_t row) { return row & (CHUNK - 1); }
 static uint16_t *half_of(struct mien_index *x, uint32_t row) { return chunk_of(x, row)->half + (size_t)in_chunk(row) * (size_t)x->dim; }
-static uint8_t *bytes_of(struct mien_index *x, uint32_t row) { return chunk_of(x, row)->bytes + (size_t)in_chunk(row) * (size_t)x->stride; }
+
+/* The group that a row lies in (scan.h), and a row's bytes into it; NULL: zeros. */
+static uint8_t *group_of(struct mien_index *x, uint32_t row)
+{
+    return chunk_of(x, row)->bytes + (size_t)(in_chunk(row) - row % MIEN_SCAN_GROUP) * (size_t)x->stride;
+}
+static void put_bytes(struct mien_index *x, uint32_t row, const uint8_t *bytes)
+{
+    static const uint8_t zeros[4] = {128, 128, 128, 128};
+    uint8_t *to = group_of(x, row) + 4 * (row % MIEN_SCAN_GROUP);
+    for (int i = 0; i < x->stride; i += 4) memcpy(to + (MIEN_SCAN_LINE / 4) * i, bytes != NULL ? bytes + i : zeros, 4);
+}
 
 enum mien_code mien_index_create(int dim, struct mien_index **out, struct mien_err *e)
 {
@@ -258,7 +271,7 @@ static void release_row(struct mien_index *x, uint32_t row)
     struct chunk *c = chunk_of(x, row);
     const uint32_t i = in_chunk(row);
     explicit_bzero(half_of(x, row), 2 * (size_t)x->dim);
-    memset(bytes_of(x, row), 128, (size_t)x->stride);
+    put_bytes(x, row, NULL);
     c->error[i] = -INFINITY;
     c->scale[i] = 0;
     c->user[i] = NONE;
@@ -274,7 +287,7 @@ static void add_row(struct mien_index *x, uint32_t user, const struct fresh *f, 
     else row = x->rows++;
     struct chunk *c = chunk_of(x, row);
     const uint32_t i = in_chunk(row);
-    memcpy(bytes_of(x, row), f->bytes, (size_t)x->stride);
+    put_bytes(x, row, f->bytes);
     memcpy(half_of(x, row), half, 2 * (size_t)x->dim);
     c->scale[i] = f->scale;
     c->error[i] = f->error;
@@ -421,7 +434,7 @@ static void scan_rows(struct search *s, uint32_t first, int n)
     struct mien_index *x = s->index;
     const struct chunk *c = chunk_of(x, first);
     const uint32_t at = in_chunk(first);
-    s->scan->dots(bytes_of(x, first), n, x->stride, s->bytes, s->n, s->dot);
+    s->scan->dots(group_of(x, first), n, x->stride, s->bytes, s->n, s->dot);
     for (int k = 0; k < s->n; k++) {
         struct query *q = &s->query[k];
         /* |s_v q_v| <= |v| + |e_v| */

@@ -10,9 +10,9 @@ static void dots(const uint8_t *rows, int n, int stride, const int8_t *queries, 
     for (int q = 0; q < n_queries; q++) {
         const int8_t *query = queries + (size_t)q * (size_t)stride;
         for (int r = 0; r < n; r++) {
-            const uint8_t *row = rows + (size_t)r * (size_t)stride;
+            const uint8_t *group = rows + (size_t)(r - r % MIEN_SCAN_GROUP) * (size_t)stride + 4 * (r % MIEN_SCAN_GROUP);
             int32_t sum = 0;
-            for (int i = 0; i < stride; i++) sum += row[i] * query[i];
+            for (int i = 0; i < stride; i++) sum += group[MIEN_SCAN_LINE * (i / 4) + i % 4] * query[i];
             out[(size_t)q * (size_t)n + (size_t)r] = sum;
         }
     }

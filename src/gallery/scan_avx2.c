@@ -2,51 +2,49 @@
 #include "gallery/scan.h"
 
 #include <immintrin.h>
+#include <string.h>
 
-enum { ROWS = 4 };
+enum { AHEAD = 4096 /* bytes fetched in advance: the processor's own prefetcher stops at the end of a page */ };
 
-static inline __m256i madd(const uint8_t *row, __m256i query)
+/* Adds four numbers of four rows: two sums of 32 bits a row. */
+static inline __m256i add_products(__m256i sum, const uint8_t *rows, __m256i query)
 {
-    return _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)row)), query);
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)rows)), query));
 }
 
-static inline int32_t sum_of(__m256i v)
-{
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
-}
+/* Two sums a row of eight rows -> one a row, in order. */
+static inline __m256i pairs(__m256i a, __m256i b) { return _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8); }
 
-static void four_rows(const uint8_t *rows, int stride, const int8_t *query, int32_t *out)
+static void group_by_one(const uint8_t *group, int stride, const int16_t *query, int32_t out[MIEN_SCAN_GROUP])
 {
-    __m256i sum[ROWS] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
-    for (int i = 0; i < stride; i += 16) {
-        const __m256i q = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(query + i)));
-        for (int r = 0; r < ROWS; r++) sum[r] = _mm256_add_epi32(sum[r], madd(rows + (size_t)r * (size_t)stride + i, q));
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    for (int i = 0; i < stride; i += 4) {
+        const uint8_t *at = group + (MIEN_SCAN_LINE / 4) * i;
+        const __m256i q = _mm256_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)(const void *)(query + i)));
+        _mm_prefetch((const char *)at + AHEAD, _MM_HINT_T0);
+        a = add_products(a, at, q);
+        b = add_products(b, at + 16, q);
+        c = add_products(c, at + 32, q);
+        d = add_products(d, at + 48, q);
     }
-    for (int r = 0; r < ROWS; r++) out[r] = sum_of(sum[r]);
+    _mm256_storeu_si256((__m256i *)(void *)out, pairs(a, b));
+    _mm256_storeu_si256((__m256i *)(void *)(out + 8), pairs(c, d));
 }
 
-static int32_t one_row(const uint8_t *row, int stride, const int8_t *query)
-{
-    __m256i sum = _mm256_setzero_si256();
-    for (int i = 0; i < stride; i += 16)
-        sum = _mm256_add_epi32(sum, madd(row + i, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(query + i)))));
-    return sum_of(sum);
-}
-
-/* All queries for a few rows before the next rows: the rows come from memory once. */
+/* All queries for a group before the next: it comes from memory once. */
 static void dots(const uint8_t *rows, int n, int stride, const int8_t *queries, int n_queries, int32_t *out)
 {
-    int r = 0;
-    for (; r + ROWS <= n; r += ROWS) {
-        const uint8_t *row = rows + (size_t)r * (size_t)stride;
-        for (int i = 0; i < ROWS * stride; i += MIEN_SCAN_LINE) _mm_prefetch((const char *)row + 4096 + i, _MM_HINT_T0);
-        for (int q = 0; q < n_queries; q++) four_rows(row, stride, queries + (size_t)q * (size_t)stride, out + (size_t)q * (size_t)n + r);
+    int16_t wide[MIEN_SCAN_QUERIES][MIEN_SCAN_STRIDE];
+    int32_t sums[MIEN_SCAN_GROUP];
+    for (int q = 0; q < n_queries; q++)
+        for (int i = 0; i < stride; i++) wide[q][i] = queries[(size_t)q * (size_t)stride + (size_t)i];
+    for (int r = 0; r < n; r += MIEN_SCAN_GROUP) {
+        const int here = n - r < MIEN_SCAN_GROUP ? n - r : MIEN_SCAN_GROUP;
+        for (int q = 0; q < n_queries; q++) {
+            group_by_one(rows + (size_t)r * (size_t)stride, stride, wide[q], sums);
+            memcpy(out + (size_t)q * (size_t)n + r, sums, (size_t)here * sizeof *sums);
+        }
     }
-    for (; r < n; r++)
-        for (int q = 0; q < n_queries; q++)
-            out[(size_t)q * (size_t)n + (size_t)r] = one_row(rows + (size_t)r * (size_t)stride, stride, queries + (size_t)q * (size_t)stride);
 }
 
 static int candidates(const int32_t *dot, const float *scale, const float *error, int n, const struct mien_scan_bound *b, int *index)

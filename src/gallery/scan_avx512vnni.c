@@ -1,88 +1,73 @@
-/* AVX-512 VNNI: vpdpbusd multiplies 64 unsigned bytes of a row by 64 signed bytes of a query and adds them to 16 sums of 32 bits, without saturation. One query
- * is bound by memory; of several, four rows by four queries are kept in registers. */
+/* AVX-512 VNNI: vpdpbusd multiplies unsigned bytes of rows by signed bytes of a query and adds each four products to a sum of 32 bits, without saturation: four
+ * numbers of 16 rows in one instruction. One query is bound by memory; of several, eight at a time are kept in registers. */
 #include "gallery/scan.h"
 
 #include <immintrin.h>
 
-enum { ROWS = 4, QUERIES = 4, AHEAD = 4096 /* bytes fetched in advance: the processor's own prefetcher stops at the end of a page */ };
+enum { QUERIES = 8, AHEAD = 4096 /* bytes fetched in advance: the processor's own prefetcher stops at the end of a page */ };
 
-static inline __m512i load(const void *p) { return _mm512_loadu_si512(p); }
-
-/* The sums of four vectors. */
-static inline __m128i sums(__m512i a, __m512i b, __m512i c, __m512i d)
+/* Four numbers of a query in every lane. */
+static inline __m512i four(const int8_t *query)
 {
-    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    int32_t bytes;
+    __builtin_memcpy(&bytes, query, sizeof bytes);
+    return _mm512_set1_epi32(bytes);
 }
 
-/* ROWS rows by one query. */
-static inline void four_by_one(const uint8_t *rows, size_t stride, const int8_t *query, int32_t *out)
+static inline void store(__m512i sums, __mmask16 live, int32_t *out) { _mm512_mask_storeu_epi32(out, live, sums); }
+
+/* Four sums, so that an addition need not wait for the one before it. */
+static inline void group_by_one(const uint8_t *group, size_t stride, const int8_t *query, __mmask16 live, int32_t *out)
 {
     __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
-    for (size_t i = 0; i < stride; i += MIEN_SCAN_LINE) {
-        const __m512i q = load(query + i);
-        a = _mm512_dpbusd_epi32(a, load(rows + i), q);
-        b = _mm512_dpbusd_epi32(b, load(rows + stride + i), q);
-        c = _mm512_dpbusd_epi32(c, load(rows + 2 * stride + i), q);
-        d = _mm512_dpbusd_epi32(d, load(rows + 3 * stride + i), q);
+    for (size_t i = 0; i < stride; i += 16, group += 4 * MIEN_SCAN_LINE) {
+        for (int k = 0; k < 4; k++) _mm_prefetch((const char *)group + AHEAD + k * MIEN_SCAN_LINE, _MM_HINT_T0);
+        a = _mm512_dpbusd_epi32(a, _mm512_loadu_si512(group), four(query + i));
+        b = _mm512_dpbusd_epi32(b, _mm512_loadu_si512(group + MIEN_SCAN_LINE), four(query + i + 4));
+        c = _mm512_dpbusd_epi32(c, _mm512_loadu_si512(group + 2 * MIEN_SCAN_LINE), four(query + i + 8));
+        d = _mm512_dpbusd_epi32(d, _mm512_loadu_si512(group + 3 * MIEN_SCAN_LINE), four(query + i + 12));
     }
-    _mm_storeu_si128((__m128i *)(void *)out, sums(a, b, c, d));
+    store(_mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d)), live, out);
 }
 
-/* Adds 64 bytes of four rows times those of one query. */
-static inline void add_products(__m512i s[ROWS], const __m512i row[ROWS], __m512i query)
+/* Eight queries, `stride` bytes apart; their sums lie n apart. Written out, because a loop over an array of registers would keep it in memory. */
+static inline void group_by_eight(const uint8_t *group, size_t stride, const int8_t *query, __mmask16 live, size_t n, int32_t *out)
 {
-    s[0] = _mm512_dpbusd_epi32(s[0], row[0], query);
-    s[1] = _mm512_dpbusd_epi32(s[1], row[1], query);
-    s[2] = _mm512_dpbusd_epi32(s[2], row[2], query);
-    s[3] = _mm512_dpbusd_epi32(s[3], row[3], query);
-}
-
-static inline void zero(__m512i s[ROWS]) { s[0] = s[1] = s[2] = s[3] = _mm512_setzero_si512(); }
-
-static inline void store_sums(const __m512i s[ROWS], int32_t *out) { _mm_storeu_si128((__m128i *)(void *)out, sums(s[0], s[1], s[2], s[3])); }
-
-/* ROWS rows by QUERIES queries; out is of the first row and query. Written out, because loops over arrays of registers would keep them in memory. */
-static inline void four_by_four(const uint8_t *rows, size_t stride, const int8_t *queries, size_t n, int32_t *out)
-{
-    __m512i a[ROWS], b[ROWS], c[ROWS], d[ROWS];
-    zero(a), zero(b), zero(c), zero(d);
-    for (size_t i = 0; i < stride; i += MIEN_SCAN_LINE) {
-        const __m512i row[ROWS] = {load(rows + i), load(rows + stride + i), load(rows + 2 * stride + i), load(rows + 3 * stride + i)};
-        add_products(a, row, load(queries + i));
-        add_products(b, row, load(queries + stride + i));
-        add_products(c, row, load(queries + 2 * stride + i));
-        add_products(d, row, load(queries + 3 * stride + i));
+    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+    for (size_t i = 0; i < stride; i += 4, group += MIEN_SCAN_LINE, query += 4) {
+        const __m512i rows = _mm512_loadu_si512(group);
+        _mm_prefetch((const char *)group + AHEAD, _MM_HINT_T0);
+        a = _mm512_dpbusd_epi32(a, rows, four(query));
+        b = _mm512_dpbusd_epi32(b, rows, four(query + stride));
+        c = _mm512_dpbusd_epi32(c, rows, four(query + 2 * stride));
+        d = _mm512_dpbusd_epi32(d, rows, four(query + 3 * stride));
+        e = _mm512_dpbusd_epi32(e, rows, four(query + 4 * stride));
+        f = _mm512_dpbusd_epi32(f, rows, four(query + 5 * stride));
+        g = _mm512_dpbusd_epi32(g, rows, four(query + 6 * stride));
+        h = _mm512_dpbusd_epi32(h, rows, four(query + 7 * stride));
     }
-    store_sums(a, out);
-    store_sums(b, out + n);
-    store_sums(c, out + 2 * n);
-    store_sums(d, out + 3 * n);
+    store(a, live, out);
+    store(b, live, out + n);
+    store(c, live, out + 2 * n);
+    store(d, live, out + 3 * n);
+    store(e, live, out + 4 * n);
+    store(f, live, out + 5 * n);
+    store(g, live, out + 6 * n);
+    store(h, live, out + 7 * n);
 }
 
-static int32_t one_by_one(const uint8_t *row, size_t stride, const int8_t *query)
-{
-    __m512i s = _mm512_setzero_si512();
-    for (size_t i = 0; i < stride; i += MIEN_SCAN_LINE) s = _mm512_dpbusd_epi32(s, load(row + i), load(query + i));
-    return _mm512_reduce_add_epi32(s);
-}
+static inline __mmask16 lanes(size_t n) { return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u); }
 
 static void dots(const uint8_t *rows, int n, int stride, const int8_t *queries, int n_queries, int32_t *out)
 {
     const size_t step = (size_t)stride, count = (size_t)n;
-    size_t r = 0;
-    for (; r + ROWS <= count; r += ROWS) {
-        const uint8_t *row = rows + r * step;
-        int q = 0;
-        for (size_t i = 0; i < ROWS * step; i += MIEN_SCAN_LINE) _mm_prefetch((const char *)row + AHEAD + i, _MM_HINT_T0);
-        for (; q + QUERIES <= n_queries; q += QUERIES) four_by_four(row, step, queries + (size_t)q * step, count, out + (size_t)q * count + r);
-        for (; q < n_queries; q++) four_by_one(row, step, queries + (size_t)q * step, out + (size_t)q * count + r);
+    for (size_t r = 0; r < count; r += MIEN_SCAN_GROUP) {
+        const uint8_t *group = rows + r * step;
+        const __mmask16 live = lanes(count - r);
+        size_t q = 0;
+        for (; q + QUERIES <= (size_t)n_queries; q += QUERIES) group_by_eight(group, step, queries + q * step, live, count, out + q * count + r);
+        for (; q < (size_t)n_queries; q++) group_by_one(group, step, queries + q * step, live, out + q * count + r);
     }
-    for (; r < count; r++)
-        for (int q = 0; q < n_queries; q++) out[(size_t)q * count + r] = one_by_one(rows + r * step, step, queries + (size_t)q * step);
 }
 
 static int candidates(const int32_t *dot, const float *scale, const float *error, int n, const struct mien_scan_bound *b, int *index)
@@ -91,7 +76,7 @@ static int candidates(const int32_t *dot, const float *scale, const float *error
     const __m512i shift = _mm512_set1_epi32(b->shift);
     int found = 0;
     for (int r = 0; r < n; r += 16) {
-        const __mmask16 live = (__mmask16)(n - r >= 16 ? 0xffffu : (1u << (n - r)) - 1u);
+        const __mmask16 live = lanes((size_t)(n - r));
         const __m512 d = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_maskz_loadu_epi32(live, dot + r), shift));
         __m512 upper = _mm512_mul_ps(_mm512_mul_ps(slope, _mm512_maskz_loadu_ps(live, scale + r)), d);
         upper = _mm512_add_ps(_mm512_add_ps(upper, _mm512_mul_ps(weight, _mm512_maskz_loadu_ps(live, error + r))), slack);

@@ -13,7 +13,7 @@
 #include "gallery/half.h"
 #include "gallery/scan.h"
 
-enum { MOST_ROWS = 21, MOST_QUERIES = 16, MOST_DIM = 1024 };
+enum { MOST_ROWS = 37, ROOM_ROWS = 48 /* whole groups */, MOST_QUERIES = 16, MOST_DIM = 1024 };
 
 static uint64_t state = 88172645463325252u;
 static uint32_t next_random(void) /* xorshift64 (Marsaglia 2003) */
@@ -51,10 +51,10 @@ static void products_are_the_same_integers(void **unused)
     (void)unused;
     const struct mien_scan *scan[2];
     const int n_scans = others(scan);
-    uint8_t *rows = aligned_alloc(64, MOST_ROWS * MOST_DIM);
+    uint8_t *rows = aligned_alloc(64, ROOM_ROWS * MOST_DIM);
     int8_t *queries = aligned_alloc(64, MOST_QUERIES * MOST_DIM);
     for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < MOST_ROWS * MOST_DIM; i++) {
+        for (int i = 0; i < ROOM_ROWS * MOST_DIM; i++) {
             const uint32_t byte = round == 0 ? next_random() & 255 : round == 1 ? 255 : i % 2 == 1 ? 255 : 0;
             rows[i] = (uint8_t)byte;
         }
@@ -65,7 +65,7 @@ static void products_are_the_same_integers(void **unused)
                     for (int s = 0; s < n_scans; s++) compare_dots(scan[s], rows, n, stride, queries, q);
     }
     int32_t sum;
-    memset(rows, 255, MOST_DIM); /* the largest there is, by hand */
+    memset(rows, 255, MIEN_SCAN_GROUP * MOST_DIM); /* the largest there is, by hand */
     memset(queries, 127, MOST_DIM);
     mien_scan_scalar.dots(rows, 1, MOST_DIM, queries, 1, &sum);
     assert_int_equal(sum, 255 * 127 * MOST_DIM);
