@@ -146,6 +146,10 @@ static void a_webcam_picture_passes_every_check(void **state)
 {
     (void)state;
     struct scene s = scene_open();
+    if (mien_models_role(s.pack.models, MIEN_ROLE_SPOOF, 0) == NULL) {
+        scene_close(&s);
+        test_skip("a pack with anti-spoofing networks, to whose detector the cues are fitted,");
+    }
     const struct mien_cues c = cues_of(&s, &s.image);
     assert_true(c.screen_pattern > PASSES);
     assert_true(c.color_distribution > PASSES);

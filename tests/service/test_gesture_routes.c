@@ -374,11 +374,12 @@ static struct mien_models *pack_without(const char *role)
     snprintf(path, sizeof path, "%s/manifest.json", mien_models_dir(pack.models));
     snprintf(name, sizeof name, "\"%s\": \"", role);
     TEST_TRY(mien_file_read(path, 16u << 20, &text, &n, &e), e);
-    char *at = strstr((char *)text, name); /* roles come before models */
-    assert_non_null(at);
-    at += strlen(name) - 1;
-    memset(at, ' ', strcspn(at + 1, "\"") + 2);
-    memcpy(at, "null", 4);
+    char *at = strstr((char *)text, name); /* roles come before models; a pack may be without this one anyway */
+    if (at != NULL) {
+        at += strlen(name) - 1;
+        memset(at, ' ', strcspn(at + 1, "\"") + 2);
+        memcpy(at, "null", 4);
+    }
     TEST_TRY(mien_models_parse((char *)text, n, mien_models_dir(pack.models), NULL, &models, &e), e);
     free(text);
     return models;
