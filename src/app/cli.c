@@ -198,3 +198,15 @@ int mien_cli_parse_common(struct mien_cli *cli, int argc, char **argv, int *firs
     *first = optind;
     return status;
 }
+
+void mien_cli_number(struct mien_jw *w, const char *key, double v, int digits)
+{
+    mien_jw_key(w, key);
+    mien_jw_number(w, v, digits);
+}
+
+void mien_cli_count(struct mien_jw *w, const char *key, uint64_t v)
+{
+    mien_jw_key(w, key);
+    mien_jw_integer(w, (int64_t)v);
+}

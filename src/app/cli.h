@@ -84,6 +84,10 @@ enum mien_code mien_cli_about(const char *what, enum mien_code code, struct mien
 int mien_cli_print(struct mien_buf *b, int status);
 enum { MIEN_OUTPUT_BYTES = 512 << 20 }; /* most that one command may print */
 
+/* Members of JSON results. */
+void mien_cli_number(struct mien_jw *w, const char *key, double v, int digits);
+void mien_cli_count(struct mien_jw *w, const char *key, uint64_t v);
+
 /* Appends text that others have chosen, for a terminal: control characters become '?'. */
 void mien_cli_add_safe(struct mien_buf *b, const char *text);
 
@@ -92,6 +96,11 @@ void mien_cli_progress(const char *label, size_t done, size_t total);
 
 
 /* ---- models and photos ---- */
+
+/* Calls `call` for every regular file in `folder` and below it (16 levels) by the order of names. `within` is the path below `folder`. Hidden files, links
+ * that lead nowhere and paths of 4096 bytes are left out. MIEN_E_IO names the folder that cannot be read; a failure of `call` ends the walk. */
+typedef enum mien_code mien_cli_on_file(void *context, const char *path, const char *within, struct mien_err *e);
+enum mien_code mien_cli_each_file(const char *folder, mien_cli_on_file *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
 
 /* The models directory: --models, else $MIEN_MODELS, else models/local beside the folder of this executable or in the current
  * one. Fills dir; MIEN_E_MODEL_MISSING names where it looked. */

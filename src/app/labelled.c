@@ -1,21 +1,19 @@
 /* Labelled photos: a folder a person. */
 #include "app/labelled.h"
 
-#include <dirent.h>
-#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "app/people.h"
 #include "base/clock.h"
 #include "base/thread.h"
 
-enum { MAX_PHOTOS = 1000000, MAX_THREADS = 256, ARENA_BYTES = 1 << 30, MAX_DEPTH = 16 };
+enum { MAX_PHOTOS = 1000000, MAX_THREADS = 256, ARENA_BYTES = 1 << 30 };
 
 /* ---- which photos there are ---- */
 
@@ -24,8 +22,6 @@ struct walk {
     bool all_different;
     size_t room;       /* photos that `path` and `person` have room for; people never outnumber them */
 };
-
-static int visible(const struct dirent *d) { return d->d_name[0] != '.'; }
 
 static bool is_photo(const char *name)
 {
@@ -69,25 +65,15 @@ static enum mien_code add_photo(struct walk *w, const char *path, const char *pe
 }
 
 /* With labels: folders at depth 1 are people, photos beside them are nobody's and left out, and what is deeper is the person's too. */
-static enum mien_code add_folder(struct walk *w, const char *folder, const char *person, int depth, struct mien_err *e)
+static enum mien_code on_file(void *context, const char *path, const char *within, struct mien_err *e)
 {
-    struct dirent **entry = NULL;
-    const int n = scandir(folder, &entry, visible, alphasort);
-    enum mien_code code = MIEN_OK;
-    MIEN_FAIL_IF(n < 0, e, MIEN_E_IO, "%.150s: %s", folder, strerror(errno));
-    for (int i = 0; i < n; i++) {
-        char path[MIEN_PATH];
-        struct stat st;
-        const char *name = entry[i]->d_name;
-        const int length = snprintf(path, sizeof path, "%s/%s", folder, name);
-        const bool looked = code == MIEN_OK && length > 0 && length < MIEN_PATH && stat(path, &st) == 0;
-        const char *whose = w->all_different ? path : person != NULL ? person : name;
-        if (looked && S_ISREG(st.st_mode) && is_photo(name) && (w->all_different || person != NULL)) code = add_photo(w, path, whose, e);
-        if (looked && S_ISDIR(st.st_mode) && depth < MAX_DEPTH) code = add_folder(w, path, whose, depth + 1, e);
-        free(entry[i]);
-    }
-    free(entry);
-    return code;
+    struct walk *w = context;
+    char person[NAME_MAX + 1];
+    const char *slash = strchr(within, '/'), *name = strrchr(path, '/') + 1;
+    if (!is_photo(name) || (!w->all_different && slash == NULL)) return MIEN_OK;
+    if (w->all_different) return add_photo(w, path, path, e);
+    snprintf(person, sizeof person, "%.*s", (int)(slash - within), within);
+    return add_photo(w, path, person, e);
 }
 
 enum mien_code mien_labelled_read(const char *dir, bool all_different, struct mien_labelled *l, struct mien_err *e)
@@ -95,7 +81,7 @@ enum mien_code mien_labelled_read(const char *dir, bool all_different, struct mi
     struct walk w = {.to = l, .all_different = all_different};
     l->arena = mien_arena_create(ARENA_BYTES);
     MIEN_FAIL_IF(l->arena == NULL, e, MIEN_E_NOMEM, "out of memory");
-    MIEN_TRY(add_folder(&w, dir, NULL, 0, e));
+    MIEN_TRY(mien_cli_each_file(dir, on_file, &w, e));
     MIEN_FAIL_IF(l->n == 0, e, MIEN_E_ARG, all_different ? "%.150s: no photos there" : "%.150s: no photos in folders of people (DIR/PERSON/PHOTO.jpg)", dir);
     return MIEN_OK;
 }

@@ -1,10 +1,13 @@
 /* Models and photos for the verbs: where they are found, opened and freed. */
 #include "app/cli.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -145,4 +148,35 @@ void mien_cli_photo_free(struct mien_cli_photo *p)
     if (p->bytes != NULL) explicit_bzero(p->bytes, p->n);
     free(p->bytes);
     *p = (struct mien_cli_photo){0};
+}
+
+/* ---- folders ---- */
+
+struct file_walk { size_t root; mien_cli_on_file *call; void *context; };
+
+static int is_visible(const struct dirent *d) { return d->d_name[0] != '.'; }
+
+static enum mien_code walk_folder(const struct file_walk *w, const char *folder, int depth, struct mien_err *e)
+{
+    enum { PATH_ROOM = 4096, MAX_DEPTH = 16 };
+    struct dirent **entry = NULL;
+    const int n = scandir(folder, &entry, is_visible, alphasort);
+    enum mien_code code = MIEN_OK;
+    MIEN_FAIL_IF(n < 0, e, MIEN_E_IO, "%.150s: %s", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        char path[PATH_ROOM];
+        struct stat st;
+        const int length = snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+        free(entry[i]);
+        if (code != MIEN_OK || length < 0 || length >= PATH_ROOM || stat(path, &st) != 0) continue;
+        if (S_ISREG(st.st_mode)) code = w->call(w->context, path, path + w->root, e);
+        else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) code = walk_folder(w, path, depth + 1, e);
+    }
+    free(entry);
+    return code;
+}
+
+enum mien_code mien_cli_each_file(const char *folder, mien_cli_on_file *call, void *context, struct mien_err *e)
+{
+    return walk_folder(&(struct file_walk){strlen(folder) + 1, call, context}, folder, 0, e);
 }

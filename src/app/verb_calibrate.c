@@ -51,44 +51,32 @@ static enum mien_code run(struct calibration *c, struct mien_err *e)
 
 /* ---- output ---- */
 
-static void number(struct mien_jw *w, const char *key, double v, int digits)
-{
-    mien_jw_key(w, key);
-    mien_jw_number(w, v, digits);
-}
-
-static void count(struct mien_jw *w, const char *key, uint64_t v)
-{
-    mien_jw_key(w, key);
-    mien_jw_integer(w, (int64_t)v);
-}
-
 static void result_json(struct mien_buf *b, const struct calibration *c)
 {
     struct mien_jw w;
     mien_jw_init(&w, b);
     mien_jw_object(&w);
-    number(&w, "fmr", c->fmr, 6);
-    number(&w, "threshold", c->found.threshold, 6);
-    number(&w, "threshold_low", c->found.low, 6);
-    number(&w, "threshold_high", c->found.high, 6);
-    count(&w, "false_matches", c->found.false_matches);
-    count(&w, "impostor", c->found.impostor);
-    number(&w, "expected_false_matches", c->found.expected, 6);
-    count(&w, "genuine", c->genuine);
+    mien_cli_number(&w, "fmr", c->fmr, 6);
+    mien_cli_number(&w, "threshold", c->found.threshold, 6);
+    mien_cli_number(&w, "threshold_low", c->found.low, 6);
+    mien_cli_number(&w, "threshold_high", c->found.high, 6);
+    mien_cli_count(&w, "false_matches", c->found.false_matches);
+    mien_cli_count(&w, "impostor", c->found.impostor);
+    mien_cli_number(&w, "expected_false_matches", c->found.expected, 6);
+    mien_cli_count(&w, "genuine", c->genuine);
     mien_jw_key(&w, "fnmr");
     if (c->genuine > 0) mien_jw_number(&w, c->at.fnmr, 6);
     else mien_jw_null(&w);
-    count(&w, "photos", c->photos.n);
+    mien_cli_count(&w, "photos", c->photos.n);
     mien_jw_key(&w, "persons");
     if (c->images != NULL) mien_jw_integer(&w, (int64_t)c->photos.persons);
     else mien_jw_null(&w);
-    count(&w, "missed", c->photos.missed);
+    mien_cli_count(&w, "missed", c->photos.missed);
     mien_jw_key(&w, "labelled");
     mien_jw_bool(&w, c->images != NULL);
     mien_jw_key(&w, "model");
     mien_jw_string(&w, c->photos.embed->id);
-    number(&w, "model_threshold", (double)c->photos.embed->threshold, 6);
+    mien_cli_number(&w, "model_threshold", (double)c->photos.embed->threshold, 6);
     mien_jw_key(&w, "warning");
     mien_jw_string(&w, c->warning[0] != '\0' ? c->warning : NULL);
     mien_jw_end_object(&w);

@@ -140,12 +140,6 @@ static void describe(struct job *j)
 
 static const char *const SUFFIX[4] = {"1e-2", "1e-3", "1e-4", "1e-5"};
 
-static void number(struct mien_jw *w, const char *key, double v, int digits)
-{
-    mien_jw_key(w, key);
-    mien_jw_number(w, v, digits);
-}
-
 static void text(struct mien_jw *w, const char *key, const char *v)
 {
     mien_jw_key(w, key);
@@ -155,14 +149,14 @@ static void text(struct mien_jw *w, const char *key, const char *v)
 static void point_json(struct mien_jw *w, const struct mien_rate_point *p)
 {
     mien_jw_object(w);
-    if (p->fmr_target > 0) number(w, "fmr_target", p->fmr_target, 3);
-    number(w, "threshold", p->threshold, 6);
-    number(w, "false_matches", (double)p->false_matches, 15);
-    number(w, "false_non_matches", (double)p->false_non_matches, 15);
-    number(w, "fmr", p->fmr, 6);
-    number(w, "fnmr", p->fnmr, 6);
-    number(w, "fnmr_low", p->fnmr_low, 6);
-    number(w, "fnmr_high", p->fnmr_high, 6);
+    if (p->fmr_target > 0) mien_cli_number(w, "fmr_target", p->fmr_target, 3);
+    mien_cli_number(w, "threshold", p->threshold, 6);
+    mien_cli_number(w, "false_matches", (double)p->false_matches, 15);
+    mien_cli_number(w, "false_non_matches", (double)p->false_non_matches, 15);
+    mien_cli_number(w, "fmr", p->fmr, 6);
+    mien_cli_number(w, "fnmr", p->fnmr, 6);
+    mien_cli_number(w, "fnmr_low", p->fnmr_low, 6);
+    mien_cli_number(w, "fnmr_high", p->fnmr_high, 6);
     mien_jw_end_object(w);
 }
 
@@ -184,21 +178,21 @@ static void report_json(struct mien_buf *b, const struct job *j)
     struct mien_jw w;
     mien_jw_init(&w, b);
     mien_jw_object(&w);
-    number(&w, "pairs", (double)r->pairs, 15);
-    number(&w, "folds", r->folds, 9);
-    number(&w, "accuracy", r->accuracy.mean, 6);
-    number(&w, "accuracy_standard_error", r->accuracy.standard_error, 4);
-    number(&w, "threshold", r->accuracy.threshold, 6);
-    number(&w, "images", (double)r->images, 15);
-    number(&w, "persons", (double)r->persons, 15);
-    number(&w, "missed", (double)r->missed, 15);
-    number(&w, "genuine", (double)j->counts.n_genuine, 15);
-    number(&w, "impostor", (double)j->counts.n_impostor, 15);
-    number(&w, "missed_genuine", (double)j->counts.missed_genuine, 15);
-    number(&w, "missed_impostor", (double)j->counts.missed_impostor, 15);
+    mien_cli_number(&w, "pairs", (double)r->pairs, 15);
+    mien_cli_number(&w, "folds", r->folds, 9);
+    mien_cli_number(&w, "accuracy", r->accuracy.mean, 6);
+    mien_cli_number(&w, "accuracy_standard_error", r->accuracy.standard_error, 4);
+    mien_cli_number(&w, "threshold", r->accuracy.threshold, 6);
+    mien_cli_number(&w, "images", (double)r->images, 15);
+    mien_cli_number(&w, "persons", (double)r->persons, 15);
+    mien_cli_number(&w, "missed", (double)r->missed, 15);
+    mien_cli_number(&w, "genuine", (double)j->counts.n_genuine, 15);
+    mien_cli_number(&w, "impostor", (double)j->counts.n_impostor, 15);
+    mien_cli_number(&w, "missed_genuine", (double)j->counts.missed_genuine, 15);
+    mien_cli_number(&w, "missed_impostor", (double)j->counts.missed_impostor, 15);
     members_at(&w, "tar_at_", r, true);
     members_at(&w, "threshold_at_", r, false);
-    number(&w, "equal_error_rate", r->equal_error_rate, 6);
+    mien_cli_number(&w, "equal_error_rate", r->equal_error_rate, 6);
     mien_jw_key(&w, "points");
     mien_jw_array(&w);
     for (int i = 0; i < 4; i++) point_json(&w, &r->at[i]);
@@ -207,17 +201,17 @@ static void report_json(struct mien_buf *b, const struct job *j)
     point_json(&w, &r->at_model_threshold);
     mien_jw_key(&w, "calibration");
     mien_jw_object(&w);
-    number(&w, "slope", r->slope, 5);
-    number(&w, "midpoint", r->midpoint, 5);
+    mien_cli_number(&w, "slope", r->slope, 5);
+    mien_cli_number(&w, "midpoint", r->midpoint, 5);
     mien_jw_end_object(&w);
     text(&w, "model", r->model);
     text(&w, "type", r->type);
     text(&w, "detector", r->detector);
     text(&w, "pack", r->pack);
     text(&w, "face", r->face);
-    number(&w, "threads", j->threads, 9);
-    number(&w, "embed_ms", round(r->embed_ms), 15);
-    number(&w, "compare_ms", round(r->compare_ms), 15);
+    mien_cli_number(&w, "threads", j->threads, 9);
+    mien_cli_number(&w, "embed_ms", round(r->embed_ms), 15);
+    mien_cli_number(&w, "compare_ms", round(r->compare_ms), 15);
     mien_jw_end_object(&w);
     mien_buf_adds(b, "\n");
 }

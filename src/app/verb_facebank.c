@@ -1,17 +1,14 @@
 /* mien facebank create: a folder of photos becomes a file of embeddings, one row the best face of a photo. */
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "app/people.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "gallery/facebank.h"
 
-enum { MAX_PHOTOS = 100000, MAX_DEPTH = 16, MAX_THREADS = 256, BANK_BYTES = 1 << 30, LIST_BYTES = 256 << 20 };
+enum { MAX_PHOTOS = 100000, MAX_THREADS = 256, BANK_BYTES = 1 << 30, LIST_BYTES = 256 << 20 };
 
 struct bank_photo {
     const char *path;
@@ -30,36 +27,16 @@ struct making {
 
 /* ---- the photos ---- */
 
-static int visible(const struct dirent *d) { return d->d_name[0] != '.'; }
-
-static enum mien_code add_photo(struct making *m, const char *path, struct mien_err *e)
+static enum mien_code add_photo(void *context, const char *path, const char *within, struct mien_err *e)
 {
+    struct making *m = context;
+    (void)within;
     MIEN_FAIL_IF(m->n == MAX_PHOTOS, e, MIEN_E_LIMIT, "more than %d photos", MAX_PHOTOS);
     struct bank_photo *p = &m->photo[m->n++];
     p->path = mien_arena_strndup(m->arena, path, strlen(path));
     p->embedding = NULL;
     MIEN_FAIL_IF(p->path == NULL, e, MIEN_E_NOMEM, "out of memory");
     return MIEN_OK;
-}
-
-/* Regular files below a folder, in the order of their names; hidden ones are left out. */
-static enum mien_code add_folder(struct making *m, const char *folder, int depth, struct mien_err *e)
-{
-    struct dirent **entry = NULL;
-    const int n = scandir(folder, &entry, visible, alphasort);
-    enum mien_code code = MIEN_OK;
-    MIEN_FAIL_IF(n < 0, e, MIEN_E_IO, "%.150s: %s", folder, strerror(errno));
-    for (int i = 0; i < n; i++) {
-        char path[MIEN_PATH];
-        struct stat st;
-        const int length = snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
-        free(entry[i]);
-        if (code != MIEN_OK || length < 0 || length >= MIEN_PATH || stat(path, &st) != 0) continue;
-        if (S_ISREG(st.st_mode)) code = add_photo(m, path, e);
-        else if (S_ISDIR(st.st_mode) && depth < MAX_DEPTH) code = add_folder(m, path, depth + 1, e);
-    }
-    free(entry);
-    return code;
 }
 
 static enum mien_code look(void *context, int worker, size_t item, struct mien_err *e)
@@ -106,8 +83,7 @@ static enum mien_code write_rows(struct making *m, const char *path, struct mien
     enum mien_code code = MIEN_OK;
     if (out.failed) code = MIEN_FAIL(e, MIEN_E_LIMIT, "the facebank would be larger than %d bytes", BANK_BYTES);
     else if (m->rows == 0) code = MIEN_FAIL(e, MIEN_E_NO_FACE, "no photo shows a face: nothing is written");
-    umask(077); /* embeddings are biometric data */
-    if (code == MIEN_OK) code = mien_file_write(path, out.data, out.len, e);
+    if (code == MIEN_OK) code = mien_file_write_secret(path, out.data, out.len, e);
     if (out.data != NULL) explicit_bzero(out.data, out.len);
     mien_buf_free(&out);
     return code;
@@ -124,7 +100,7 @@ static enum mien_code make_bank(struct mien_cli *cli, struct making *m, const ch
     m->photo = m->arena != NULL ? mien_arena_calloc(m->arena, MAX_PHOTOS, sizeof *m->photo) : NULL;
     m->session = calloc((size_t)m->threads, sizeof(struct mien_session *));
     MIEN_FAIL_IF(m->photo == NULL || m->session == NULL, e, MIEN_E_NOMEM, "out of memory");
-    MIEN_TRY(add_folder(m, images, 0, e));
+    MIEN_TRY(mien_cli_each_file(images, add_photo, m, e));
     MIEN_TRY(mien_parallel_for(m->threads, m->n, look, m, e));
     mien_cli_progress("photos", m->n, m->n);
     return write_rows(m, output, e);

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/reach.h"
+#include "base/clock.h"
 
 enum { PAGE = 1000, PATH_BYTES = 8 * MIEN_USER_ID };
 
@@ -69,11 +69,8 @@ static void list_user(struct listing *l, const char *user_id, const char *name, 
 static enum mien_code on_user(void *context, const struct mien_user *u, struct mien_err *e)
 {
     struct mien_json *metadata = NULL;
-    struct tm tm;
-    char when[40] = "";
-    const time_t s = (time_t)(u->enrolled_at / 1000);
-    if (gmtime_r(&s, &tm) != NULL && strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm) > 0)
-        snprintf(when + strlen(when), sizeof when - strlen(when), ".%03dZ", (int)(u->enrolled_at % 1000));
+    char when[40];
+    mien_utc_text(u->enrolled_at, when);
     const enum mien_code code = mien_json_parse(u->metadata, strlen(u->metadata), &metadata, e);
     if (code == MIEN_OK) list_user(context, u->user_id, u->name, when, u->templates, metadata);
     mien_json_free(&metadata);

@@ -11,6 +11,7 @@
 #include "app/labelled.h"
 #include "app/people.h"
 #include "base/thread.h"
+#include "codec/hex.h"
 #include "crypto/random.h"
 
 enum { SMALLEST_GALLERY = 100, MAX_SIZES = 24, TARGETS = 3, WRITE_AT_ONCE = 256, ID_ROOM = 32 };
@@ -106,7 +107,7 @@ static enum mien_code open_gallery(struct identification *d, struct mien_err *e)
                                     .embedding_model = "", .embedding_dim = model->dim};
     MIEN_FAIL_IF(redis && (url == NULL || url[0] == '\0'), e, MIEN_E_CONFIG, "REDIS_URL: is needed for --gallery redis");
     MIEN_TRY(mien_random(random, sizeof random, e));
-    for (size_t i = 0; i < sizeof random; i++) snprintf(key + 2 * i, 3, "%02x", random[i]);
+    mien_hex(random, sizeof random, key);
     MIEN_TRY(make_folder(d, e));
     s.data_dir = d->folder;
     if (redis) s.redis_url = url;
@@ -250,39 +251,27 @@ static enum mien_code measure_all(struct identification *d, struct mien_err *e)
 
 /* ---- output ---- */
 
-static void number(struct mien_jw *w, const char *key, double v, int digits)
-{
-    mien_jw_key(w, key);
-    mien_jw_number(w, v, digits);
-}
-
-static void count(struct mien_jw *w, const char *key, uint64_t v)
-{
-    mien_jw_key(w, key);
-    mien_jw_integer(w, (int64_t)v);
-}
-
 static void point_json(struct mien_jw *w, const struct mien_search_point *p)
 {
     mien_jw_object(w);
-    if (p->fpir_target > 0) number(w, "fpir_target", p->fpir_target, 3);
-    number(w, "threshold", p->threshold, 7);
-    count(w, "false_positives", p->false_positives);
-    number(w, "fpir", p->fpir, 6);
-    number(w, "fpir_low", p->fpir_low, 6);
-    number(w, "fpir_high", p->fpir_high, 6);
-    count(w, "misses", p->misses);
-    number(w, "fnir", p->fnir, 6);
-    number(w, "fnir_low", p->fnir_low, 6);
-    number(w, "fnir_high", p->fnir_high, 6);
+    if (p->fpir_target > 0) mien_cli_number(w, "fpir_target", p->fpir_target, 3);
+    mien_cli_number(w, "threshold", p->threshold, 7);
+    mien_cli_count(w, "false_positives", p->false_positives);
+    mien_cli_number(w, "fpir", p->fpir, 6);
+    mien_cli_number(w, "fpir_low", p->fpir_low, 6);
+    mien_cli_number(w, "fpir_high", p->fpir_high, 6);
+    mien_cli_count(w, "misses", p->misses);
+    mien_cli_number(w, "fnir", p->fnir, 6);
+    mien_cli_number(w, "fnir_low", p->fnir_low, 6);
+    mien_cli_number(w, "fnir_high", p->fnir_high, 6);
     mien_jw_end_object(w);
 }
 
 static void size_json(struct mien_jw *w, const struct size_result *r)
 {
     mien_jw_object(w);
-    count(w, "gallery_size", r->gallery);
-    count(w, "mated_searches", r->mated);
+    mien_cli_count(w, "gallery_size", r->gallery);
+    mien_cli_count(w, "mated_searches", r->mated);
     mien_jw_key(w, "at");
     mien_jw_array(w);
     for (int i = 0; i < TARGETS; i++)
@@ -302,17 +291,17 @@ static void result_json(struct mien_buf *b, const struct identification *d)
     mien_jw_string(&w, d->kind);
     mien_jw_key(&w, "model");
     mien_jw_string(&w, d->photos.embed->id);
-    count(&w, "photos", d->photos.n);
-    count(&w, "persons", d->photos.persons);
-    count(&w, "missed", d->photos.missed);
-    count(&w, "enrolled", d->enrolled);
-    count(&w, "not_enrolled_without_face", d->no_template);
-    count(&w, "non_mated_searches", d->searches.n_non_mated);
+    mien_cli_count(&w, "photos", d->photos.n);
+    mien_cli_count(&w, "persons", d->photos.persons);
+    mien_cli_count(&w, "missed", d->photos.missed);
+    mien_cli_count(&w, "enrolled", d->enrolled);
+    mien_cli_count(&w, "not_enrolled_without_face", d->no_template);
+    mien_cli_count(&w, "non_mated_searches", d->searches.n_non_mated);
     mien_jw_key(&w, "sizes");
     mien_jw_array(&w);
     for (int i = 0; i < d->sizes; i++) size_json(&w, &d->size[i]);
     mien_jw_end_array(&w);
-    number(&w, "embed_ms", round(d->photos.embed_ms), 15);
+    mien_cli_number(&w, "embed_ms", round(d->photos.embed_ms), 15);
     mien_jw_end_object(&w);
     mien_buf_adds(b, "\n");
 }

@@ -207,7 +207,6 @@ void mien_pool_free(struct mien_pool **pp)
     *pp = NULL;
 }
 
-int mien_pool_workers(const struct mien_pool *p) { return p->workers; }
 
 int mien_pool_waiting(struct mien_pool *p)
 {

@@ -43,7 +43,6 @@ bool mien_pool_idle(struct mien_pool *p, int timeout_ms);
 /* Drops what waits, lets what runs end, joins the threads. Accepts NULL and pointer to NULL. */
 void mien_pool_free(struct mien_pool **p);
 
-int mien_pool_workers(const struct mien_pool *p);
 int mien_pool_waiting(struct mien_pool *p); /* jobs in the queue now */
 int mien_pool_running(struct mien_pool *p);
 

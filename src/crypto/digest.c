@@ -3,6 +3,7 @@
 
 #include <openssl/evp.h>
 #include <pthread.h>
+#include "codec/hex.h"
 
 static EVP_MD *sha256; /* lives as long as the process */
 
@@ -19,13 +20,8 @@ enum mien_code mien_sha256(const void *data, size_t n, uint8_t digest[32], struc
 
 enum mien_code mien_sha256_hex(const void *data, size_t n, char hex[65], struct mien_err *e)
 {
-    static const char digit[] = "0123456789abcdef";
     uint8_t sum[32];
     MIEN_TRY(mien_sha256(data, n, sum, e));
-    for (size_t i = 0; i < sizeof sum; i++) {
-        hex[2 * i] = digit[sum[i] >> 4];
-        hex[2 * i + 1] = digit[sum[i] & 15];
-    }
-    hex[64] = '\0';
+    mien_hex(sum, sizeof sum, hex);
     return MIEN_OK;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "codec/hex.h"
 #include "crypto/digest.h"
 #include "crypto/random.h"
 
@@ -109,18 +110,11 @@ static enum mien_code derive(const struct mien_keyring *ring, struct key *k, str
     return code;
 }
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool read_hex(const char *s, size_t n, uint8_t out[KEY])
 {
     if (n != HEX) return false;
     for (size_t i = 0; i < KEY; i++) {
-        const int high = digit(s[2 * i]), low = digit(s[2 * i + 1]);
+        const int high = mien_hex_digit(s[2 * i]), low = mien_hex_digit(s[2 * i + 1]);
         if (high < 0 || low < 0) return false;
         out[i] = (uint8_t)(high << 4 | low);
     }
@@ -161,15 +155,12 @@ static enum mien_code write_file(const struct mien_keyring *ring, int n, bool *m
 {
     static const char HEAD[] =
         "# Keys of mien's templates, the current one first. Without them the templates cannot be opened: keep a copy, and keep it secret.\n";
-    static const char DIGIT[] = "0123456789abcdef";
     char text[sizeof HEAD + (size_t)MIEN_MAX_KEYS * (HEX + 1)], *at = text;
     memcpy(at, HEAD, sizeof HEAD - 1);
     at += sizeof HEAD - 1;
     for (int i = 0; i < n; i++) {
-        for (int k = 0; k < KEY; k++) {
-            *at++ = DIGIT[ring->key[i].master[k] >> 4];
-            *at++ = DIGIT[ring->key[i].master[k] & 15];
-        }
+        mien_hex(ring->key[i].master, KEY, at);
+        at += HEX;
         *at++ = '\n';
     }
     const size_t size = (size_t)(at - text);

@@ -47,9 +47,6 @@ typedef enum mien_code mien_on_template(void *context, const struct mien_user *u
 enum mien_code mien_gallery_templates(struct mien_gallery *g, const char *user_id, mien_on_template *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
 /* Best similarity of a user's templates; fails as mien_gallery_templates. From memory when the user is searchable. */
 enum mien_code mien_gallery_verify(struct mien_gallery *g, const char *user_id, const float *query, float *similarity, struct mien_err *e) MIEN_MUST_CHECK;
-/* Every template that can be opened, for exports and facebanks: biometric data in the clear. */
-enum mien_code mien_gallery_each(struct mien_gallery *g, mien_on_template *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
-
 /* As the store's list and count. */
 enum mien_code mien_gallery_list(struct mien_gallery *g, const char *after, int limit, mien_on_user *call, void *context, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_gallery_count(struct mien_gallery *g, uint64_t *users, uint64_t *records, struct mien_err *e) MIEN_MUST_CHECK;

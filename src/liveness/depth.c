@@ -48,14 +48,14 @@ static float quantile(float *v, int n, int quarter)
 
 /* ---- sampling ---- */
 
-static uint16_t depth_at(const struct mien_depth *d, float x, float y)
+static uint16_t depth_at(const struct mien_depth_map *d, float x, float y)
 {
     if (!(x >= 0.0f && y >= 0.0f && x < (float)d->width && y < (float)d->height)) return 0;
     return d->mm[(size_t)y * (size_t)d->width + (size_t)x];
 }
 
 /* Median of the known depths in a cell, 0 when less than half are known: sensors are noisy and leave holes. */
-static float cell_depth(const struct mien_depth *d, const struct axes *a, float u, float v)
+static float cell_depth(const struct mien_depth_map *d, const struct axes *a, float u, float v)
 {
     enum { ACROSS = 5, ALL = ACROSS * ACROSS };
     float known[ALL];
@@ -79,7 +79,7 @@ static void scale_axes(struct axes *a, float x, float y)
 }
 
 /* A grid of cells over the face in a sensor's map; returns how many are known. */
-static int sample(const struct mien_depth *d, int photo_width, int photo_height, const struct mien_face *f, struct relief *r)
+static int sample(const struct mien_depth_map *d, int photo_width, int photo_height, const struct mien_face *f, struct relief *r)
 {
     struct axes a = axes_of(f->point);
     int known = 0;
@@ -174,7 +174,7 @@ struct mien_modality mien_depth_score(const struct mien_fusion_settings *s, cons
     const float mesh_counts = 0.6f;
     struct relief r;
     float nose;
-    const struct mien_depth *d = frame->depth;
+    const struct mien_depth_map *d = frame->depth;
     if (d != NULL && sample(d, frame->photo_width, frame->photo_height, frame->face, &r) > 0 && nose_of(&r, &nose))
         return score_of(nose, s->depth_consistency_threshold, 1.0f);
     if (from_mesh(frame->face, &r) && nose_of(&r, &nose)) return score_of(nose, s->depth_consistency_threshold, mesh_counts);
@@ -183,7 +183,7 @@ struct mien_modality mien_depth_score(const struct mien_fusion_settings *s, cons
 
 /* ---- descriptor ---- */
 
-bool mien_depth_descriptor(const struct mien_depth *depth, int photo_width, int photo_height, const struct mien_face *face, float out[MIEN_DEPTH_DIM])
+bool mien_depth_descriptor(const struct mien_depth_map *depth, int photo_width, int photo_height, const struct mien_face *face, float out[MIEN_DEPTH_DIM])
 {
     struct relief r, all;
     struct mien_surface plane;

@@ -22,15 +22,12 @@ struct mien_fusion_settings mien_fusion_settings_default(void);
 /* A score that may be missing. */
 struct mien_modality { bool present; float score; };
 
-/* Depth of a sensor: millimetres, 0 = unknown, over the same view as the photo (any size: positions scale). */
-struct mien_depth { int width, height; const uint16_t *mm; };
-
 /* What is known of one frame. */
 struct mien_frame {
     const struct mien_face *face;        /* MESH, EYES, POSE and SPOOF as far as the pack has them */
     struct mien_cues cues;               /* of this frame */
     int photo_width, photo_height;       /* pixels of the upright photo; needed where there is a sensor's depth */
-    const struct mien_depth *depth;      /* of a sensor, or NULL */
+    const struct mien_depth_map *depth;  /* of a sensor, over the same view as the photo (any size: positions scale), or NULL */
 };
 
 struct mien_liveness {
@@ -54,7 +51,7 @@ struct mien_modality mien_depth_score(const struct mien_fusion_settings *s, cons
 /* Descriptor of a face's shape out of a sensor's depth map: heights above the face's own mean plane, sampled on a grid that the five points align; unit length.
  * False when too much of the face has no depth. */
 enum { MIEN_DEPTH_DIM = 256 };
-bool mien_depth_descriptor(const struct mien_depth *depth, int photo_width, int photo_height, const struct mien_face *face, float out[MIEN_DEPTH_DIM]);
+bool mien_depth_descriptor(const struct mien_depth_map *depth, int photo_width, int photo_height, const struct mien_face *face, float out[MIEN_DEPTH_DIM]);
 /* Calibrated confidence 0..1 of two descriptors' cosine. */
 float mien_depth_confidence(float cosine);
 

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "codec/hex.h"
 #include "net/guard.h"
 #include "net/server_inner.h"
 
@@ -407,13 +408,6 @@ static void connection_event(void *cls, struct MHD_Connection *connection, void 
     }
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Percent-decodes a path or a query value in place. %00 becomes U+0001, which no route has: it would end the text, and "/livez%00x" would be "/livez". */
 static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
 {
@@ -421,7 +415,7 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *s)
     (void)cls;
     (void)connection;
     for (size_t i = 0; s[i] != '\0'; i++) {
-        const int high = s[i] == '%' ? hex_digit(s[i + 1]) : -1, low = high >= 0 ? hex_digit(s[i + 2]) : -1;
+        const int high = s[i] == '%' ? mien_hex_digit(s[i + 1]) : -1, low = high >= 0 ? mien_hex_digit(s[i + 2]) : -1;
         if (low < 0) {
             s[to++] = s[i];
             continue;

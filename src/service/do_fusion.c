@@ -31,7 +31,6 @@ struct frames {
     const struct mien_blob *image, *depth_image;
     int images, depth_images;
     struct mien_frame *frame;             /* room for all images */
-    struct mien_depth *depth;             /* of each frame */
     float (*shape)[MIEN_DEPTH_DIM];       /* descriptor of each frame that has depth */
     bool *has_shape;
     struct mien_depth_map *map;           /* owned; freed by release */
@@ -54,11 +53,10 @@ static enum mien_code begin_frames(struct mien_call *c, struct frames *f, struct
         }
     const size_t n = (size_t)f->images;
     f->frame = mien_arena_calloc(c->arena, n, sizeof *f->frame);
-    f->depth = mien_arena_calloc(c->arena, n, sizeof *f->depth);
     f->shape = mien_arena_calloc(c->arena, n, sizeof *f->shape);
     f->has_shape = mien_arena_calloc(c->arena, n, sizeof *f->has_shape);
     f->map = mien_arena_calloc(c->arena, n, sizeof *f->map);
-    MIEN_FAIL_IF(f->frame == NULL || f->depth == NULL || f->shape == NULL || f->has_shape == NULL || f->map == NULL, e, MIEN_E_NOMEM, "out of memory");
+    MIEN_FAIL_IF(f->frame == NULL || f->shape == NULL || f->has_shape == NULL || f->map == NULL, e, MIEN_E_NOMEM, "out of memory");
     return MIEN_OK;
 }
 
@@ -86,8 +84,7 @@ static enum mien_code add_frame(struct frames *f, int image, struct mien_photo *
     MIEN_TRY(mien_cues_measure(photo, face, f->call->arena, &to->cues, e));
     if (f->depth_images > 0) {
         MIEN_TRY(read_depth(f, image, e));
-        f->depth[f->n] = (struct mien_depth){f->map[image].width, f->map[image].height, f->map[image].mm};
-        to->depth = &f->depth[f->n];
+        to->depth = &f->map[image];
         f->has_shape[f->n] = mien_depth_descriptor(to->depth, to->photo_width, to->photo_height, face, f->shape[f->n]);
     }
     f->n++;

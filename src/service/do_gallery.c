@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include "base/clock.h"
 #include "service/exchange.h"
 #include "service/fused.h"
@@ -87,27 +86,19 @@ enum mien_code mien_do_unenroll(struct mien_call *c, struct mien_err *e)
 /* A page that is being written. The store is asked for one user more than the page has: whether another page follows. */
 struct listing { struct mien_call *call; int limit, n; char last[MIEN_USER_ID + 1]; };
 
-static void put_time(struct mien_call *c, const char *key, int64_t ms)
-{
-    char text[40] = "";
-    struct tm tm;
-    const time_t s = (time_t)(ms / 1000);
-    if (gmtime_r(&s, &tm) != NULL && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm) > 0)
-        snprintf(text + strlen(text), sizeof text - strlen(text), ".%03dZ", (int)(ms % 1000));
-    mien_put_text(c, key, text);
-}
-
 static enum mien_code put_user(void *context, const struct mien_user *u, struct mien_err *e)
 {
     struct listing *l = context;
     struct mien_call *c = l->call;
+    char when[40];
     (void)e;
     if (l->n++ >= l->limit) return MIEN_OK;
     snprintf(l->last, sizeof l->last, "%s", u->user_id);
     mien_jw_object(c->json);
     mien_put_text(c, "user_id", u->user_id);
     mien_put_text(c, "name", u->name[0] != '\0' ? u->name : NULL);
-    put_time(c, "enrolled_at", u->enrolled_at);
+    mien_utc_text(u->enrolled_at, when);
+    mien_put_text(c, "enrolled_at", when);
     mien_jw_key(c->json, "metadata");
     mien_jw_text(c->json, u->metadata);
     mien_put_integer(c, "templates", u->templates);

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "codec/hex.h"
 #include "store/redis_inner.h"
 
 enum {
@@ -97,13 +98,6 @@ void mien_redis_ask_script(struct mien_redis_ask *q, const char *script, int key
 
 /* ---- address ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Decodes %XX. False: too long, or not encoded rightly. */
 static bool decode(const char *s, size_t n, char *out, size_t room)
 {
@@ -111,8 +105,8 @@ static bool decode(const char *s, size_t n, char *out, size_t room)
     for (size_t i = 0; i < n; i++) {
         int c = (unsigned char)s[i];
         if (c == '%') {
-            if (n - i < 3 || hex_digit(s[i + 1]) < 0 || hex_digit(s[i + 2]) < 0) return false;
-            c = hex_digit(s[i + 1]) * 16 + hex_digit(s[i + 2]);
+            if (n - i < 3 || mien_hex_digit(s[i + 1]) < 0 || mien_hex_digit(s[i + 2]) < 0) return false;
+            c = mien_hex_digit(s[i + 1]) * 16 + mien_hex_digit(s[i + 2]);
             i += 2;
         }
         if (c == 0 || at + 1 >= room) return false;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/log.h"
+#include "codec/hex.h"
 #include "store/redis_inner.h"
 
 enum {
@@ -104,14 +105,9 @@ static const char RESEAL[] =
 
 static void field_of(const uint8_t id[MIEN_RECORD_ID], char field[2 + HEX + 1])
 {
-    static const char DIGIT[] = "0123456789abcdef";
     field[0] = 't';
     field[1] = ':';
-    for (int i = 0; i < MIEN_RECORD_ID; i++) {
-        field[2 + 2 * i] = DIGIT[id[i] >> 4];
-        field[3 + 2 * i] = DIGIT[id[i] & 15];
-    }
-    field[2 + HEX] = '\0';
+    mien_hex(id, MIEN_RECORD_ID, field + 2);
 }
 
 static int digit_of(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }

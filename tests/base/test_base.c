@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/err.h"
 #include "base/file.h"
@@ -148,10 +149,23 @@ static void cpu_mask_hides_flags(void **state)
     if (all & MIEN_CPU_AVX512_BF16) assert_true(all & MIEN_CPU_AVX512);
 }
 
+static void utc_times_are_written(void **state)
+{
+    (void)state;
+    char text[40];
+    mien_utc_text(0, text);
+    assert_string_equal(text, "1970-01-01T00:00:00.000Z");
+    mien_utc_text(951782400123, text);
+    assert_string_equal(text, "2000-02-29T00:00:00.123Z");
+    mien_utc_text(INT64_MAX, text);
+    assert_string_equal(text, "");
+    assert_true(mien_utc_ms() > 951782400123);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arena_gives_zeroed_aligned_memory),
+        cmocka_unit_test(utc_times_are_written), cmocka_unit_test(arena_gives_zeroed_aligned_memory),
         cmocka_unit_test(arena_keeps_its_cap),
         cmocka_unit_test(arena_survives_large_and_small_mixed),
         cmocka_unit_test(buffer_stops_at_its_maximum),

@@ -10,7 +10,7 @@
 
 enum { MOST_PIXELS = 1 << 22 };
 
-static void judge(const struct mien_depth *depth, const float point[10], struct mien_jw *w)
+static void judge(const struct mien_depth_map *depth, const float point[10], struct mien_jw *w)
 {
     const struct mien_fusion_settings settings = mien_fusion_settings_default();
     struct mien_face face = {0};
@@ -42,7 +42,7 @@ int main(void)
         struct mien_jw w;
         mien_buf_init(&line, 1 << 20);
         mien_jw_init(&w, &line);
-        judge(&(struct mien_depth){size[0], size[1], mm}, point, &w);
+        judge(&(struct mien_depth_map){size[0], size[1], mm}, point, &w);
         puts(line.data);
         mien_buf_free(&line);
         free(mm);

@@ -24,7 +24,7 @@ static float bent(float u, float v) { return slanted(u, v) - 35.0f * u * u; }
 static float bent_inwards(float u, float v) { return 30.0f * (0.6f * u + 0.8f * v) * (0.6f * u + 0.8f * v); }
 static float dished(float u, float v) { return -20.0f * (u * u + v * v); }
 
-struct map { struct mien_depth depth; uint16_t mm[W * H]; };
+struct map { struct mien_depth_map depth; uint16_t mm[W * H]; };
 
 /* The face of a photo of twice the map's size. */
 static struct mien_face face_in_photo(void)
@@ -45,7 +45,7 @@ static struct map *map_of(surface *s, float noise_mm, int holes_percent)
             const float u = ((float)x - W / 2) / EYES, v = ((float)y - (H / 2 - 20)) / EYES, noise = noise_mm * (float)(rand() % 2001 - 1000) / 1000.0f;
             m->mm[y * W + x] = rand() % 100 < holes_percent ? 0 : (uint16_t)(500.0f - s(u, v) + noise);
         }
-    m->depth = (struct mien_depth){W, H, m->mm};
+    m->depth = (struct mien_depth_map){W, H, m->mm};
     return m;
 }
 

@@ -95,18 +95,7 @@ static void close_store(struct open_store *o)
         store_case_##name(o.store);             \
         close_store(&o);                        \
     }
-CASE(gives_back_what_was_put)
-CASE(replaces_a_user)
-CASE(appends_to_a_user)
-CASE(keeps_to_the_limit)
-CASE(takes_a_user_several_times_in_one_write)
-CASE(removes)
-CASE(reseals_what_still_holds_the_old)
-CASE(lists_by_rising_id)
-CASE(ends_a_walk_with_the_callers_failure)
-CASE(takes_any_bytes)
-CASE(takes_a_thousand_at_once)
-CASE(serves_several_threads)
+STORE_CASES(CASE)
 
 /* The same write twice, as after a connection that broke before the answer came: the state is that of one, even at the limit. */
 static void a_repeated_write_is_one(void **state)
@@ -675,6 +664,8 @@ static void a_silent_redis_does_not_hold_everybody(void **state)
     close_store(&o);
 }
 
+#define LISTED(name) cmocka_unit_test(name),
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -682,18 +673,7 @@ int main(void)
         cmocka_unit_test(strange_servers_are_refused),
         cmocka_unit_test(passwords_and_databases),
         cmocka_unit_test(few_rights_are_enough),
-        cmocka_unit_test(gives_back_what_was_put),
-        cmocka_unit_test(replaces_a_user),
-        cmocka_unit_test(appends_to_a_user),
-        cmocka_unit_test(keeps_to_the_limit),
-        cmocka_unit_test(takes_a_user_several_times_in_one_write),
-        cmocka_unit_test(removes),
-        cmocka_unit_test(reseals_what_still_holds_the_old),
-        cmocka_unit_test(lists_by_rising_id),
-        cmocka_unit_test(ends_a_walk_with_the_callers_failure),
-        cmocka_unit_test(takes_any_bytes),
-        cmocka_unit_test(takes_a_thousand_at_once),
-        cmocka_unit_test(serves_several_threads),
+        STORE_CASES(LISTED)
         cmocka_unit_test(a_repeated_write_is_one),
         cmocka_unit_test(stores_see_each_others_changes),
         cmocka_unit_test(an_emptied_redis_is_told_as_everything),

@@ -115,18 +115,7 @@ static sqlite3 *stranger(const struct place *p, const char *sql)
 
 #define CASE(name)                                                                                                                                             \
     static void name(void **state) { store_case_##name(((struct place *)*state)->store); }
-CASE(gives_back_what_was_put)
-CASE(replaces_a_user)
-CASE(appends_to_a_user)
-CASE(keeps_to_the_limit)
-CASE(takes_a_user_several_times_in_one_write)
-CASE(removes)
-CASE(reseals_what_still_holds_the_old)
-CASE(lists_by_rising_id)
-CASE(ends_a_walk_with_the_callers_failure)
-CASE(takes_any_bytes)
-CASE(takes_a_thousand_at_once)
-CASE(serves_several_threads)
+STORE_CASES(CASE)
 
 /* ---- opening ---- */
 
@@ -682,21 +671,12 @@ static void some_write_while_others_read(void **state)
 
 #define IN_A_PLACE(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 
+#define LISTED(name) IN_A_PLACE(name),
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_A_PLACE(gives_back_what_was_put),
-        IN_A_PLACE(replaces_a_user),
-        IN_A_PLACE(appends_to_a_user),
-        IN_A_PLACE(keeps_to_the_limit),
-        IN_A_PLACE(takes_a_user_several_times_in_one_write),
-        IN_A_PLACE(removes),
-        IN_A_PLACE(reseals_what_still_holds_the_old),
-        IN_A_PLACE(lists_by_rising_id),
-        IN_A_PLACE(ends_a_walk_with_the_callers_failure),
-        IN_A_PLACE(takes_any_bytes),
-        IN_A_PLACE(takes_a_thousand_at_once),
-        IN_A_PLACE(serves_several_threads),
+        STORE_CASES(LISTED)
         IN_A_PLACE(everything_is_there_after_reopening),
         IN_A_PLACE(the_files_are_their_owners_alone),
         IN_A_PLACE(only_one_may_write_and_others_may_read),

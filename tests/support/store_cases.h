@@ -4,18 +4,13 @@
 
 #include "gallery/store.h"
 
-void store_case_gives_back_what_was_put(struct mien_store *s);
-void store_case_replaces_a_user(struct mien_store *s);
-void store_case_appends_to_a_user(struct mien_store *s);
-void store_case_keeps_to_the_limit(struct mien_store *s);
-void store_case_takes_a_user_several_times_in_one_write(struct mien_store *s);
-void store_case_removes(struct mien_store *s);
-void store_case_reseals_what_still_holds_the_old(struct mien_store *s);
-void store_case_lists_by_rising_id(struct mien_store *s);
-void store_case_ends_a_walk_with_the_callers_failure(struct mien_store *s);
-void store_case_takes_any_bytes(struct mien_store *s);
-void store_case_takes_a_thousand_at_once(struct mien_store *s);
-void store_case_serves_several_threads(struct mien_store *s);
+#define STORE_CASES(CASE)                                                                                                                                      \
+    CASE(gives_back_what_was_put) CASE(replaces_a_user) CASE(appends_to_a_user)                                                                                \
+    CASE(keeps_to_the_limit) CASE(takes_a_user_several_times_in_one_write) CASE(removes)                                                                       \
+    CASE(reseals_what_still_holds_the_old) CASE(lists_by_rising_id) CASE(ends_a_walk_with_the_callers_failure)                                                 \
+    CASE(takes_any_bytes) CASE(takes_a_thousand_at_once) CASE(serves_several_threads)
+#define STORE_CASE_DECLARED(name) void store_case_##name(struct mien_store *s);
+STORE_CASES(STORE_CASE_DECLARED)
 
 /* ---- for tests of one's own ---- */
 
