@@ -91,8 +91,10 @@ static enum mien_status status_of(enum mien_code code)
     case MIEN_E_CONFIG:
     case MIEN_E_REQUEST:
     case MIEN_E_TOO_FEW:
+    case MIEN_E_SESSION:
     case MIEN_E_KEY: /* nor keeps anybody */
     case MIEN_E_SEAL:
+    case MIEN_E_TOKEN:
     case MIEN_E_NOT_ENROLLED:
     case MIEN_E_MODEL_MISMATCH:
     case MIEN_E_RECORD:

@@ -47,8 +47,10 @@ const char *mien_code_name(enum mien_code code)
     case MIEN_E_CONFIG: return "invalid_configuration";
     case MIEN_E_REQUEST: return "validation_error";
     case MIEN_E_TOO_FEW: return "too_few_images";
+    case MIEN_E_SESSION: return "session_not_found";
     case MIEN_E_KEY: return "key";
     case MIEN_E_SEAL: return "seal";
+    case MIEN_E_TOKEN: return "invalid_token";
     case MIEN_E_NOT_ENROLLED: return "not_enrolled";
     case MIEN_E_MODEL_MISMATCH: return "model_mismatch";
     case MIEN_E_RECORD: return "invalid_record";

@@ -43,9 +43,11 @@ enum mien_code {
     MIEN_E_CONFIG = 700,        /* a configuration value is unknown or out of range; msg names it */
     MIEN_E_REQUEST = 701,       /* a request's member is missing, of the wrong type or out of range */
     MIEN_E_TOO_FEW = 702,       /* fewer images than an operation needs */
+    MIEN_E_SESSION = 703,       /* no such session, or it has expired */
     /* crypto 800..899 */
     MIEN_E_KEY = 800,           /* a key is missing, malformed, readable by others, or not the one that something was sealed under */
     MIEN_E_SEAL = 801,          /* a sealed record is not what was sealed: changed, moved, or cut */
+    MIEN_E_TOKEN = 802,         /* a token is not one of ours, or not valid any more; msg says why in words for its bearer */
     /* gallery 900..999 */
     MIEN_E_NOT_ENROLLED = 900,  /* no such user */
     MIEN_E_MODEL_MISMATCH = 901, /* the user's templates were made by another model */

@@ -65,7 +65,8 @@ void mien_response_header(struct mien_response *r, const char *name, const char 
 enum mien_plan {
     MIEN_PLAN_NOW,    /* *r is the answer; the body is not read (the connection is closed when the client announced one) */
     MIEN_PLAN_INLINE, /* `answer` is called on the event thread once the body is there: only what takes microseconds */
-    MIEN_PLAN_QUEUE   /* ... on a worker */
+    MIEN_PLAN_QUEUE,  /* ... on a worker */
+    MIEN_PLAN_UPGRADE /* becomes a WebSocket; mien_request_upgrade (websocket.h) was called. `done` follows at once, with status 101 */
 };
 /* What `answer` says. */
 enum mien_next {
@@ -78,6 +79,7 @@ enum mien_refusal {
     MIEN_REFUSE_TOO_LARGE,   /* body above the plan's limit: 413 */
     MIEN_REFUSE_OVERLOADED,  /* queue, connections' body memory, or stopping: 503 with Retry-After */
     MIEN_REFUSE_TIMEOUT,     /* the body did not arrive in time: 408 */
+    MIEN_REFUSE_UPGRADE,     /* a WebSocket's path without a handshake: 426; the server adds Upgrade and Sec-WebSocket-Version */
     MIEN_REFUSE_INTERNAL     /* 500: out of memory and the like */
 };
 

@@ -12,8 +12,10 @@ static const struct mien_problem_row ROWS[MIEN_PROBLEM_COUNT] = {
     [MIEN_PROBLEM_NO_FACE] = {"no_face", 400, "No face", "No face detected in image", 0},
     [MIEN_PROBLEM_TOO_FEW_IMAGES] = {"too_few_images", 400, "Too few images", "More images of the person are needed.", 0},
     [MIEN_PROBLEM_UNAUTHORIZED] = {"unauthorized", 401, "Unauthorized", "A valid API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY.", 0},
+    [MIEN_PROBLEM_INVALID_TOKEN] = {"invalid_token", 401, "Invalid token", "The token is not valid.", 0},
     [MIEN_PROBLEM_FORBIDDEN] = {"forbidden", 403, "Forbidden", "This request is not allowed.", 0},
     [MIEN_PROBLEM_NOT_FOUND] = {"not_found", 404, "Not found", "There is no such path.", 0},
+    [MIEN_PROBLEM_SESSION_NOT_FOUND] = {"session_not_found", 404, "No such session", "There is no such session, or it has expired.", 0},
     [MIEN_PROBLEM_NOT_ENROLLED] = {"not_enrolled", 404, "Not enrolled", "There is no such user in the gallery.", 0},
     [MIEN_PROBLEM_METHOD_NOT_ALLOWED] = {"method_not_allowed", 405, "Method not allowed", "This path does not take this method.", 0},
     [MIEN_PROBLEM_REQUEST_TIMEOUT] = {"request_timeout", 408, "Request timeout", "The request did not arrive in time.", 0},
@@ -21,6 +23,7 @@ static const struct mien_problem_row ROWS[MIEN_PROBLEM_COUNT] = {
     [MIEN_PROBLEM_TOO_LARGE] = {"too_large", 413, "Too large", "The request or an image in it is larger than this server accepts.", 0},
     [MIEN_PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {"unsupported_media_type", 415, "Unsupported media type", "This route does not take this Content-Type.", 0},
     [MIEN_PROBLEM_VALIDATION_ERROR] = {"validation_error", 422, "Validation error", "The request is not valid.", 0},
+    [MIEN_PROBLEM_UPGRADE_REQUIRED] = {"upgrade_required", 426, "Upgrade required", "This path is a WebSocket.", 0},
     [MIEN_PROBLEM_RATE_LIMITED] = {"rate_limited", 429, "Too many requests", "Too many requests; try again later.", 0},
     [MIEN_PROBLEM_INTERNAL_ERROR] = {"internal_error", 500, "Internal error", "The server failed; the request id identifies the log line.", 0},
     [MIEN_PROBLEM_TEMPLATE_UNREADABLE] = {"template_unreadable", 500, "Template unreadable",
@@ -54,6 +57,8 @@ enum mien_problem mien_problem_of(enum mien_code code)
     case MIEN_E_URL_REFUSED: return MIEN_PROBLEM_VALIDATION_ERROR;
     case MIEN_E_NOMEM: return MIEN_PROBLEM_OVERLOADED;
     case MIEN_E_MODEL_MISSING: return MIEN_PROBLEM_MODEL_UNAVAILABLE;
+    case MIEN_E_SESSION: return MIEN_PROBLEM_SESSION_NOT_FOUND;
+    case MIEN_E_TOKEN: return MIEN_PROBLEM_INVALID_TOKEN;
     case MIEN_E_NOT_ENROLLED: return MIEN_PROBLEM_NOT_ENROLLED;
     case MIEN_E_MODEL_MISMATCH: return MIEN_PROBLEM_MODEL_MISMATCH;
     case MIEN_E_KEY:

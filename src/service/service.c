@@ -320,6 +320,7 @@ static void refuse(void *context, struct mien_request *q, struct mien_response *
         [MIEN_REFUSE_TOO_LARGE] = MIEN_PROBLEM_TOO_LARGE,
         [MIEN_REFUSE_OVERLOADED] = MIEN_PROBLEM_OVERLOADED,
         [MIEN_REFUSE_TIMEOUT] = MIEN_PROBLEM_REQUEST_TIMEOUT,
+        [MIEN_REFUSE_UPGRADE] = MIEN_PROBLEM_UPGRADE_REQUIRED,
         [MIEN_REFUSE_INTERNAL] = MIEN_PROBLEM_INTERNAL_ERROR};
     struct mien_exchange *x = mien_request_kept(q);
     if (x == NULL) x = open_exchange(context, q);
