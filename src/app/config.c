@@ -27,6 +27,7 @@ struct row {
 #define SERVER(member) offsetof(struct mien_serve_settings, server.member)
 #define SERVICE(member) offsetof(struct mien_serve_settings, service.member)
 #define FUSION(member) SERVICE(fusion.member)
+#define LIVE(member) SERVICE(live.member)
 #define OWN(member) offsetof(struct mien_serve_settings, member)
 
 static const struct row TABLE[] = {
@@ -90,6 +91,17 @@ static const struct row TABLE[] = {
     {"DATA_FOLDER", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(data_folder), "Folder of FACEBANK and of spoof_log.csv. Default: DATA_DIR."},
     {"FACEBANK", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(facebank),
      "File of /main and /identity, in DATA_FOLDER: one embedding a row; read again when it changes. Default: facebank.csv, which may come later."},
+    {"SESSION_TIMEOUT_SECONDS", NULL, MILLISECONDS, "120", "seconds", 5, 3600, NULL, LIVE(rules.session_ms), "A live session lasts so long at most."},
+    {"MAX_SESSIONS", NULL, WHOLE, "1000", "sessions", 1, 100000, NULL, LIVE(max_sessions), "Live sessions at one time; beyond, new ones are refused."},
+    {"JWT_EXPIRY_MINUTES", NULL, WHOLE, "15", "minutes", 1, 1440, NULL, LIVE(token_minutes), "For how long the token of a passed live session is valid."},
+    {"JWT_AUDIENCE", NULL, TEXT, "", NULL, 0, 0, NULL, LIVE(audience), "What its claim aud says, and what /token/validate asks for. Empty: no such claim."},
+    {"JWT_KEYS_DIR", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(jwt_keys_dir),
+     "Folder of the keys that sign tokens, for several servers a common one; made when it is not there. Default: DATA_DIR/jwt."},
+    {"DATABASE_URL", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(database_url),
+     "sqlite:///PATH of live sessions' records and the audit log; nothing biometric. Default: DATA_DIR/ledger.db."},
+    {"AUDIT_RETENTION_DAYS", NULL, WHOLE, "90", "days", 1, 36500, NULL, OWN(audit_retention_days), "What is older goes from the audit log."},
+    {"TEST_CHALLENGES", NULL, TEXT, "", NULL, 0, 0, NULL, OWN(test_challenges),
+     "Tests only: these challenges in this order (blink,smile,...). Refused unless MIEN_UNDER_TEST=1 is in the environment and HOST is loopback."},
     {"API_KEYS", NULL, SECRET, "", NULL, 0, 0, NULL, SERVICE(api_keys),
      "Keys: [NAME:]KEY[=SCOPE,...] separated by blanks or ';'. Scopes: analyze, gallery:read, gallery:write, session, admin; none = all."},
     {"API_KEYS_FILE", NULL, TEXT, "", NULL, 0, 0, NULL, SERVICE(api_keys_file), "File with one such entry a line, readable by its owner only."},

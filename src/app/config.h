@@ -15,6 +15,8 @@ struct mien_serve_settings {
     const char *redis_url, *template_key, *template_key_previous, *template_salt; /* "" = not given */
     const char *embedding_model;
     int embedding_dim;
+    const char *database_url, *jwt_keys_dir, *test_challenges; /* the same */
+    int audit_retention_days;
     bool use_gpu, encrypt_templates, never_store_raw_images;
 };
 

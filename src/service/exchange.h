@@ -70,6 +70,8 @@ struct mien_service {
     struct mien_limits *limits;    /* NULL: no rate limit */
     struct mien_fetch *fetch;
     struct mien_tracks *tracks;    /* what is remembered between frames */
+    struct mien_keep *keep;        /* sessions and nonces */
+    struct mien_live *live;        /* live sessions */
     struct mien_bank *bank;        /* NULL: no facebank is configured, or no recognition model installed */
     struct mien_metrics metrics;
     struct mien_pages pages;

@@ -7,6 +7,7 @@
 #include "liveness/fusion.h"
 #include "net/fetch.h"
 #include "net/server.h"
+#include "service/live.h"
 #include "store/redis.h"
 
 struct mien_service_settings {
@@ -29,6 +30,7 @@ struct mien_service_settings {
     struct mien_fusion_settings fusion;
     const char *facebank;         /* path of the CSV file of /main and /identity; NULL = none */
     const char *spoof_log;        /* path of the CSV file that spoofs are appended to; NULL = none */
+    struct mien_live_settings live; /* live sessions */
     /* access */
     const char *api_keys;         /* entries [NAME:]KEY[=SCOPE,SCOPE...] separated by blanks or ';'; docs/server.md */
     const char *api_keys_file;    /* one entry a line, # comments; NULL = none */
