@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/client.h"
 
 enum { MS_PER_DAY = 86400000, SECONDS_PER_MINUTE = 60 };
 

@@ -9,7 +9,8 @@ enum mien_code mien_ledger_path(const struct mien_serve_settings *s, const char 
 
 struct mien_sessions { struct mien_signer *signer; struct mien_ledger *ledger; };
 
-/* Opens both below `dir` and writes them, with TEST_CHALLENGES, into s->service.live. Says in the log when a key was made. mien_sessions_close accepts any state. */
+/* Opens both below `dir` and writes them, with TEST_CHALLENGES, into s->service.live. Says in the log when a key was made. mien_sessions_close accepts any
+ * state. */
 enum mien_code mien_sessions_open(struct mien_serve_settings *s, const char *dir, struct mien_sessions *out, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_sessions_close(struct mien_sessions *o);
 /* Removes from the ledger what is older than AUDIT_RETENTION_DAYS; to be called now and then. A failure is logged. */
