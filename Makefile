@@ -154,6 +154,7 @@ $(eval $(call bench_rule,body,codec))
 $(eval $(call bench_rule,load,base))
 $(eval $(call bench_rule,library,app))
 $(eval $(call bench_rule,search,gallery))
+$(eval $(call bench_rule,frame,face))
 
 # Pages that the program serves, each with its gzip form: ours and those of the npm package that ./setup installs in web/docs.
 WEB := $(addprefix $(BUILD)/web/docs/,index.html start.js swagger-ui.css swagger-ui-bundle.js)
