@@ -7,7 +7,7 @@
 #include "base/version.h"
 
 /* 0 (lost) first; the last stands for all others. */
-static const int STATUS[MIEN_METRIC_STATUSES] = {0, 200, 204, 302, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, -1};
+static const int STATUS[MIEN_METRIC_STATUSES] = {0, 101, 200, 204, 302, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 426, 429, 500, 503, -1};
 static const double SECONDS[MIEN_METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 
 static uint64_t get(const atomic_uint_fast64_t *v) { return atomic_load_explicit(v, memory_order_relaxed); }

@@ -11,7 +11,7 @@
 #include "service/problem.h"
 #include "service/route.h"
 
-enum { MIEN_METRIC_STATUSES = 18, MIEN_METRIC_BUCKETS = 13 };
+enum { MIEN_METRIC_STATUSES = 20, MIEN_METRIC_BUCKETS = 13 };
 
 struct mien_metrics {
     /* The row behind the last route counts what no route matches. */
