@@ -156,10 +156,15 @@ $(eval $(call bench_rule,library,app))
 $(eval $(call bench_rule,search,gallery))
 $(eval $(call bench_rule,frame,face))
 
-# Pages that the program serves, each with its gzip form: ours and those of the npm package that ./setup installs in web/docs.
-WEB := $(addprefix $(BUILD)/web/docs/,index.html start.js swagger-ui.css swagger-ui-bundle.js)
-.PHONY: web
-web: $(WEB)
+# Pages that the program serves, each file with its gzip form. The API documentation: ours and the npm package that ./setup installs in web/docs. The page
+# (web/app) and the element <mien-verify> (web/verify, in the page and as one file for other sites): type-checked and built by the npm packages in web/app.
+DOCS := $(addprefix $(BUILD)/web/docs/,index.html start.js swagger-ui.css swagger-ui-bundle.js)
+PAGE_SOURCES := $(wildcard $(addprefix web/app/,*.json *.ts *.html public/* src/* src/*/*) web/verify/src/*)
+PAGE_TMP := $(abspath $(BUILD))/page
+.PHONY: web web-docs web-page
+web: web-docs web-page
+web-docs: $(DOCS)
+web-page: $(BUILD)/web/.page
 define page
 	@mkdir -p $(@D)
 	cp $< $@
@@ -169,6 +174,15 @@ $(BUILD)/web/docs/swagger-%: web/docs/node_modules/swagger-ui-dist/swagger-%
 	$(page)
 $(BUILD)/web/docs/%: web/docs/%
 	$(page)
+$(BUILD)/web/.page: $(PAGE_SOURCES) Makefile
+	@mkdir -p $(@D)
+	rm -rf $(PAGE_TMP)
+	cd web/app && node_modules/.bin/tsc && node_modules/.bin/vite build --logLevel warn --outDir $(PAGE_TMP)/app
+	$(if $(wildcard web/verify/src/element.ts),cd web/app && node_modules/.bin/vite build --logLevel warn --config vite.element.config.ts --outDir $(PAGE_TMP)/element)
+	gzip -9 -n -r $(PAGE_TMP) -k
+	rm -rf $(@D)/assets
+	cp -R $(PAGE_TMP)/*/* $(@D)
+	@touch $@
 
 clean: ; rm -rf $(BUILD)
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

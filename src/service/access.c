@@ -271,21 +271,33 @@ enum mien_problem mien_access_scope(const struct mien_access *a, const struct mi
 
 /* ---- headers ---- */
 
-void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, bool page, struct mien_response *r)
+/* What a browser may load and do with an answer. Neither page loads anything from elsewhere; the documentation's viewer writes styles into its elements. */
+static const char *policy_of(enum mien_page_kind page)
 {
-    mien_response_header(r, "Cache-Control", "no-store");
+    switch (page) {
+    case MIEN_PAGE_APP:
+        return "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; form-action 'none'; base-uri 'none'; "
+               "frame-ancestors 'none'";
+    case MIEN_PAGE_DOCS:
+        return "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
+               "font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    default: return "default-src 'none'; frame-ancestors 'none'";
+    }
+}
+
+void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, enum mien_page_kind page, struct mien_response *r)
+{
+    const bool open = page == MIEN_PAGE_OPEN;
+    mien_response_header(r, "Cache-Control", page == MIEN_PAGE_ASSET ? "public, max-age=31536000, immutable" : "no-store");
     mien_response_header(r, "X-Content-Type-Options", "nosniff");
     mien_response_header(r, "Referrer-Policy", "no-referrer");
     mien_response_header(r, "X-Frame-Options", "DENY");
-    mien_response_header(r, "Content-Security-Policy",
-                         page ? "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-                                "font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-                              : "default-src 'none'; frame-ancestors 'none'");
-    mien_response_header(r, "Cross-Origin-Resource-Policy", c->origin_listed ? "cross-origin" : "same-origin");
+    mien_response_header(r, "Content-Security-Policy", policy_of(page));
+    if (page == MIEN_PAGE_APP) mien_response_header(r, "Permissions-Policy", "camera=(self), microphone=(), geolocation=()");
+    mien_response_header(r, "Cross-Origin-Resource-Policy", open || c->origin_listed ? "cross-origin" : "same-origin");
     if (a->origins[0] != 0) mien_response_header(r, "Vary", "Origin");
-    if (!c->origin_listed) return;
-    mien_response_header(r, "Access-Control-Allow-Origin", c->origin);
-    mien_response_header(r, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+    if (open || c->origin_listed) mien_response_header(r, "Access-Control-Allow-Origin", open ? "*" : c->origin);
+    if (c->origin_listed) mien_response_header(r, "Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
 }
 
 bool mien_access_preflight(const struct mien_access *a, const struct mien_request *q, const struct mien_caller *c, const char *methods,

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "net/server.h"
+#include "service/pages.h"
 #include "service/problem.h"
 #include "service/route.h"
 #include "service/service.h"
@@ -37,8 +38,8 @@ enum mien_problem mien_access_door(const struct mien_access *a, const struct mie
 /* Whether the caller has one of `scopes` (0: none is needed). */
 enum mien_problem mien_access_scope(const struct mien_access *a, const struct mien_caller *c, unsigned scopes, const char **why);
 
-/* Headers that every response has, besides X-Request-Id, which is net's; `page` for HTML. */
-void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, bool page, struct mien_response *r);
+/* Headers that every response has, besides X-Request-Id, which is net's. */
+void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, enum mien_page_kind page, struct mien_response *r);
 /* A preflight's answer; `methods` is what the path takes. False when the request is none, or its origin is not listed. */
 bool mien_access_preflight(const struct mien_access *a, const struct mien_request *q, const struct mien_caller *c, const char *methods,
                            struct mien_response *r);

@@ -6,13 +6,19 @@
 #include "service/exchange.h"
 #include "service/handlers.h"
 
-/* JSON for programs; browsers, which ask for text/html first, are sent to the documentation. */
+/* Browsers ask for text/html before anything else. */
+static bool wants_page(const struct mien_call *call)
+{
+    const char *accept = mien_request_header(call->request, "Accept");
+    const char *html = accept != NULL ? strstr(accept, "text/html") : NULL, *json = accept != NULL ? strstr(accept, "application/json") : NULL;
+    return html != NULL && (json == NULL || html < json);
+}
+
+/* JSON for programs. Browsers get the page (mien_page_answer); where it was not built they are sent to the documentation. */
 enum mien_code mien_do_root(struct mien_call *call, struct mien_err *e)
 {
     (void)e;
-    const char *accept = mien_request_header(call->request, "Accept");
-    const char *html = accept != NULL ? strstr(accept, "text/html") : NULL, *json = accept != NULL ? strstr(accept, "application/json") : NULL;
-    if (html != NULL && (json == NULL || html < json)) {
+    if (wants_page(call)) {
         call->response->status = 302;
         mien_response_header(call->response, "Location", "/docs");
     }
@@ -89,7 +95,7 @@ enum mien_code mien_do_openapi(struct mien_call *call, struct mien_err *e)
     return MIEN_OK;
 }
 
-/* ---- documentation ---- */
+/* ---- pages ---- */
 
 static bool answer_page(struct mien_call *c, const char *name)
 {
@@ -97,17 +103,19 @@ static bool answer_page(struct mien_call *c, const char *name)
     const char *accepts = mien_request_header(c->request, "Accept-Encoding");
     if (p == NULL) return false;
     const bool zipped = p->gz != NULL && accepts != NULL && strstr(accepts, "gzip") != NULL;
+    mien_exchange_of(c)->page = p->kind;
     c->response->type = p->type;
     c->response->fixed = zipped ? p->gz : p->data;
     c->response->fixed_size = zipped ? p->gz_size : p->size;
     if (zipped) mien_response_header(c->response, "Content-Encoding", "gzip");
+    if (p->gz != NULL) mien_response_header(c->response, "Vary", "Accept-Encoding");
     return true;
 }
 
-bool mien_docs_file(struct mien_call *c, const char *path)
+bool mien_page_answer(struct mien_call *c, const char *path)
 {
-    static const char FOLDER[] = "/docs/";
-    return strncmp(path, FOLDER, sizeof FOLDER - 1) == 0 && answer_page(c, path + sizeof FOLDER - 1);
+    if (strcmp(path, "/") == 0) return wants_page(c) && answer_page(c, "index.html");
+    return path[0] == '/' && answer_page(c, path + 1);
 }
 
 static void add_escaped(struct mien_buf *b, const char *text)
@@ -138,6 +146,7 @@ static void list_routes(struct mien_buf *b)
 enum mien_code mien_do_docs(struct mien_call *call, struct mien_err *e)
 {
     (void)e;
-    if (!answer_page(call, "index.html")) list_routes(&call->response->body);
+    mien_exchange_of(call)->page = MIEN_PAGE_DOCS;
+    if (!answer_page(call, "docs/index.html")) list_routes(&call->response->body);
     return MIEN_OK;
 }

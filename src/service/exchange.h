@@ -60,6 +60,7 @@ struct mien_exchange {
     enum mien_code said_for; /* mien_call_analyze's failure, and its text for the client */
     char said[160];
     enum mien_problem problem; /* what was answered */
+    enum mien_page_kind page;  /* ... */
 };
 
 struct mien_service {
@@ -97,7 +98,7 @@ void mien_body_fetch(struct mien_exchange *x);
 /* Bytes of body that a route (the largest of the rows with its path) takes at most. */
 size_t mien_body_limit(const struct mien_service_settings *s, const struct mien_route *route, enum mien_media media);
 
-/* do_status.c: files below /docs/. False when there is none. */
-bool mien_docs_file(struct mien_call *c, const char *path);
+/* do_status.c: answers with a file of WEB_DIR; "/" is the page for those that ask for one. False when there is none. */
+bool mien_page_answer(struct mien_call *c, const char *path);
 
 #endif

@@ -74,9 +74,8 @@ static void answer_problem(struct mien_exchange *x, struct mien_response *r, enu
 static void finish(struct mien_exchange *x, struct mien_response *r)
 {
     const struct mien_service *s = x->call.service;
-    const bool page = r->type != NULL && strncmp(r->type, "text/html", 9) == 0;
     if (r->fixed == NULL && r->body.failed) answer_problem(x, r, MIEN_PROBLEM_OVERLOADED, NULL); /* no memory for the answer */
-    mien_access_headers(s->access, &x->caller, page, r);
+    mien_access_headers(s->access, &x->caller, x->page, r);
 }
 
 static void answer_failure(struct mien_exchange *x, struct mien_response *r, enum mien_code code, const struct mien_err *e)
@@ -233,7 +232,7 @@ static enum mien_problem admit(struct mien_exchange *x, struct mien_response *r,
     return p != MIEN_PROBLEM_NONE ? p : check_body(x, max_body);
 }
 
-/* Answers that are no route's: a browser's preflight, OPTIONS, and the documentation's files. */
+/* Answers that are no route's: a browser's preflight, OPTIONS, and the pages' files. */
 static bool answer_besides(struct mien_exchange *x, struct mien_response *r)
 {
     char allow[64], methods[80];
@@ -250,7 +249,7 @@ static bool answer_besides(struct mien_exchange *x, struct mien_response *r)
         return true;
     }
     if (method != MIEN_GET && method != MIEN_HEAD) return false;
-    return mien_access_door(x->call.service->access, q, &x->caller, &why) == MIEN_PROBLEM_NONE && mien_docs_file(&x->call, path);
+    return mien_access_door(x->call.service->access, q, &x->caller, &why) == MIEN_PROBLEM_NONE && mien_page_answer(&x->call, path);
 }
 
 static enum mien_plan begin(void *context, struct mien_request *q, struct mien_response *r, size_t *max_body)
