@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/utf8.h"
+
 enum { MAX_DEPTH = 64 };
 
 static const json_t *in(const struct mien_json *v) { return (const json_t *)(const void *)v; }
@@ -201,28 +203,6 @@ void mien_jw_array(struct mien_jw *w) { open_container(w, "["); }
 void mien_jw_end_object(struct mien_jw *w) { close_container(w, "}"); }
 void mien_jw_end_array(struct mien_jw *w) { close_container(w, "]"); }
 
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629), 0 when there is none. s is NUL-terminated, so that
- * looking at s[i] only after s[i-1] was a continuation byte never passes the end. */
-static size_t utf8_length(const unsigned char *s)
-{
-    unsigned char lo = 0x80, hi = 0xbf; /* range of the second byte */
-    size_t n;
-    if (s[0] < 0x80) return 1;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf) n = 2;
-    else if (s[0] >= 0xe0 && s[0] <= 0xef) n = 3;
-    else if (s[0] >= 0xf0 && s[0] <= 0xf4) n = 4;
-    else return 0;
-    if (s[0] == 0xe0) lo = 0xa0;      /* overlong */
-    else if (s[0] == 0xed) hi = 0x9f; /* surrogates */
-    else if (s[0] == 0xf0) lo = 0x90; /* overlong */
-    else if (s[0] == 0xf4) hi = 0x8f; /* beyond U+10FFFF */
-    if (s[1] < lo || s[1] > hi) return 0;
-    for (size_t i = 2; i < n; i++) {
-        if (s[i] < 0x80 || s[i] > 0xbf) return 0;
-    }
-    return n;
-}
-
 /* Escape of one character of length 1, or NULL when it stands for itself. */
 static const char *escape(unsigned char c, char room[8])
 {
@@ -246,7 +226,7 @@ static void put_quoted(struct mien_jw *w, const char *text)
     mien_buf_add(w->out, "\"", 1);
     while (*s != 0) {
         char room[8];
-        size_t n = utf8_length(s);
+        size_t n = mien_utf8_length(s);
         const char *instead = n == 0 ? "\xef\xbf\xbd" : n == 1 ? escape(*s, room) : NULL;
         if (instead != NULL) {
             mien_buf_add(w->out, plain, (size_t)(s - plain));
