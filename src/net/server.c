@@ -22,6 +22,7 @@
 #include "codec/hex.h"
 #include "net/guard.h"
 #include "net/server_inner.h"
+#include "net/websocket.h"
 
 enum { HEADER_BYTES = 64 << 10, FIRST_BODY_BYTES = 16 << 10, MAX_HEADERS_SEEN = 128, BACKLOG = 512 };
 
@@ -565,6 +566,8 @@ bool mien_server_stop(struct mien_server **ps)
     release(s);
     return true;
 }
+
+bool mien_server_submit(struct mien_server *s, struct mien_job *job) { return !atomic_load(&s->stopping) && mien_pool_submit(s->workers, job); }
 
 struct mien_server_state mien_server_state(struct mien_server *s)
 {
