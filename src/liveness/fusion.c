@@ -32,10 +32,7 @@ struct mien_fusion_settings mien_fusion_settings_default(void)
                                          .enroll_min_samples = 3};
 }
 
-struct part { struct mien_modality value; float weight; };
-
-/* Weighted mean over what is present; 0 when nothing is, or nothing that weighs. */
-static float mean_of_present(const struct part *part, int n)
+float mien_mean_of_present(const struct mien_part *part, int n)
 {
     float sum = 0.0f, weight = 0.0f;
     for (int i = 0; i < n; i++) {
@@ -46,7 +43,7 @@ static float mean_of_present(const struct part *part, int n)
     return weight > 0.0f ? sum / weight : 0.0f;
 }
 
-#define MEAN_OF_PRESENT(parts) mean_of_present(parts, (int)(sizeof(parts) / sizeof *(parts)))
+#define MEAN_OF_PRESENT(parts) mien_mean_of_present(parts, (int)(sizeof(parts) / sizeof *(parts)))
 
 static struct mien_modality seen(float score)
 {
@@ -62,6 +59,16 @@ static void cap(struct mien_liveness *l, bool applies, float limit)
 
 static bool is_below(struct mien_modality m, float limit) { return m.present && m.score < limit; }
 
+void mien_liveness_weigh(const struct mien_fusion_settings *s, struct mien_liveness *l)
+{
+    const struct mien_part parts[] = {
+        {l->depth, s->live_depth}, {l->motion, s->live_motion}, {l->blink, s->live_blink}, {l->texture, s->live_texture}, {l->antispoof, s->live_antispoof}};
+    l->capped = false;
+    l->score = MEAN_OF_PRESENT(parts);
+    cap(l, is_below(l->texture, s->texture_spoof_threshold), TEXTURE_CAP);
+    cap(l, is_below(l->antispoof, CLEAR_SPOOF), CLEAR_SPOOF_CAP);
+}
+
 struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s, const struct mien_frame *frames, int n, int i)
 {
     struct mien_liveness l = {0};
@@ -72,11 +79,7 @@ struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s
     l.blink = mien_blink_score(frames, i + 1);
     l.texture = seen(f->cues.texture_complexity);
     if ((f->face->have & MIEN_WANT_SPOOF) != 0) l.antispoof = seen(f->face->live);
-    const struct part parts[] = {
-        {l.depth, s->live_depth}, {l.motion, s->live_motion}, {l.blink, s->live_blink}, {l.texture, s->live_texture}, {l.antispoof, s->live_antispoof}};
-    l.score = MEAN_OF_PRESENT(parts);
-    cap(&l, is_below(l.texture, s->texture_spoof_threshold), TEXTURE_CAP);
-    cap(&l, is_below(l.antispoof, CLEAR_SPOOF), CLEAR_SPOOF_CAP);
+    mien_liveness_weigh(s, &l);
     cap(&l, f->depth != NULL && is_below(l.depth, CLEARLY_FLAT), CLEAR_SPOOF_CAP); /* a mesh can be flat by mistake: heads far turned */
     return l;
 }
@@ -84,7 +87,7 @@ struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s
 float mien_fuse(const struct mien_fusion_settings *s, struct mien_modality rgb, struct mien_modality depth, struct mien_modality liveness,
                 struct mien_modality motion)
 {
-    const struct part parts[] = {{rgb, s->weight_rgb}, {depth, s->weight_depth}, {liveness, s->weight_liveness}, {motion, s->weight_motion}};
+    const struct mien_part parts[] = {{rgb, s->weight_rgb}, {depth, s->weight_depth}, {liveness, s->weight_liveness}, {motion, s->weight_motion}};
     return MEAN_OF_PRESENT(parts);
 }
 

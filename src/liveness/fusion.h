@@ -40,8 +40,20 @@ struct mien_liveness {
  * the order in which they were taken; no times are needed. */
 struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s, const struct mien_frame *frames, int n, int i);
 
+/* Score and caps of parts that are known already, over those that are present: fills l->score and l->capped. */
+void mien_liveness_weigh(const struct mien_fusion_settings *s, struct mien_liveness *l);
+
+/* Weighted mean over what is present; 0 when nothing is, or nothing that weighs. */
+struct mien_part { struct mien_modality value; float weight; };
+float mien_mean_of_present(const struct mien_part *part, int n);
+
 /* 0..1: movement of the face that no moving, turning or bending of a flat photograph explains. Absent below 2 frames or without meshes. */
 struct mien_modality mien_motion_score(const struct mien_fusion_settings *s, const struct mien_frame *frames, int n);
+/* The same, frame by frame: sums over neighbouring frames, and the newest frame's points. {0} to begin; frames without a good mesh are left out. */
+enum { MIEN_MOVEMENT_POINTS = 468 };
+struct mien_movement { double moving, still, warp; int pairs; bool known; float x[MIEN_MOVEMENT_POINTS], y[MIEN_MOVEMENT_POINTS]; };
+void mien_movement_add(struct mien_movement *m, const struct mien_face *face);
+struct mien_modality mien_movement_score(const struct mien_fusion_settings *s, const struct mien_movement *m);
 /* 0..1: an eye closed and opened again, or the reverse, in the same head pose; half of that counts half. Absent when there is none in fewer than 8 frames:
  * that says nothing. */
 struct mien_modality mien_blink_score(const struct mien_frame *frames, int n);
