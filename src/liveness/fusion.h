@@ -44,8 +44,8 @@ struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s
 void mien_liveness_weigh(const struct mien_fusion_settings *s, struct mien_liveness *l);
 
 /* Weighted mean over what is present; 0 when nothing is, or nothing that weighs. */
-struct mien_part { struct mien_modality value; float weight; };
-float mien_mean_of_present(const struct mien_part *part, int n);
+struct mien_weighed { struct mien_modality value; float weight; };
+float mien_mean_of_present(const struct mien_weighed *part, int n);
 
 /* 0..1: movement of the face that no moving, turning or bending of a flat photograph explains. Absent below 2 frames or without meshes. */
 struct mien_modality mien_motion_score(const struct mien_fusion_settings *s, const struct mien_frame *frames, int n);

@@ -10,10 +10,11 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include "liveness/gestures.h"
 #include "liveness/surface.h"
 
-enum { POINTS = 468, WARP_DEGREE = 3 };
+enum { POINTS = MIEN_MOVEMENT_POINTS, WARP_DEGREE = 3 };
 
 /* Corners of the eyes, and the points of the mesh by what moves them. */
 enum { EYE_1 = 33, EYE_2 = 133, EYE_3 = 362, EYE_4 = 263 };
@@ -76,10 +77,8 @@ static double warp_size(const struct shape *a, const struct shape *b)
     return fmax(bb - (re * re + im * im) / aa, 0.0) / POINTS;
 }
 
-/* Mean squares. */
-struct movement { double moving, still, warp; };
-
-static bool between(const struct shape *a, const struct shape *b, const unsigned char part[POINTS], struct movement *sum)
+/* Adds what moved from a to b, mean squares. */
+static bool between(const struct shape *a, const struct shape *b, const unsigned char part[POINTS], struct mien_movement *sum)
 {
     const float *const to[] = {b->x, b->y};
     struct mien_surface warp[2];
@@ -101,22 +100,35 @@ static bool between(const struct shape *a, const struct shape *b, const unsigned
 /* Share of the warp that the network's errors at lids and lips reach; fitted, see docs/liveness.md. */
 #define ERRORS_OF_WARP 0.1
 
+void mien_movement_add(struct mien_movement *m, const struct mien_face *face)
+{
+    struct shape before, now;
+    unsigned char part[POINTS];
+    if (!shape_of(face, &now)) return;
+    if (m->known) {
+        parts_of_the_face(part);
+        memcpy(before.x, m->x, sizeof before.x);
+        memcpy(before.y, m->y, sizeof before.y);
+        m->pairs += between(&before, &now, part, m);
+    }
+    memcpy(m->x, now.x, sizeof m->x);
+    memcpy(m->y, now.y, sizeof m->y);
+    m->known = true;
+}
+
+struct mien_modality mien_movement_score(const struct mien_fusion_settings *s, const struct mien_movement *m)
+{
+    if (m->pairs == 0) return (struct mien_modality){0};
+    const double jitter = m->pairs * (double)s->micro_motion_min_variance + m->still + ERRORS_OF_WARP * m->warp;
+    const double ratio = jitter > 0.0 ? m->moving / jitter : 0.0, fourth = ratio * ratio * ratio * ratio;
+    return (struct mien_modality){true, (float)(1.0 - 1.0 / (1.0 + fourth))};
+}
+
 struct mien_modality mien_motion_score(const struct mien_fusion_settings *s, const struct mien_frame *frames, int n)
 {
-    struct shape shape[2];
-    struct movement sum = {0};
-    unsigned char part[POINTS];
-    int known = 0, pairs = 0;
-    parts_of_the_face(part);
-    for (int i = 0; i < n; i++) {
-        if (!shape_of(frames[i].face, &shape[known & 1])) continue;
-        if (known > 0) pairs += between(&shape[1 - (known & 1)], &shape[known & 1], part, &sum);
-        known++;
-    }
-    if (pairs == 0) return (struct mien_modality){0};
-    const double jitter = pairs * (double)s->micro_motion_min_variance + sum.still + ERRORS_OF_WARP * sum.warp;
-    const double ratio = jitter > 0.0 ? sum.moving / jitter : 0.0, fourth = ratio * ratio * ratio * ratio;
-    return (struct mien_modality){true, (float)(1.0 - 1.0 / (1.0 + fourth))};
+    struct mien_movement sum = {0};
+    for (int i = 0; i < n; i++) mien_movement_add(&sum, frames[i].face);
+    return mien_movement_score(s, &sum);
 }
 
 /* ---- blink ---- */
