@@ -32,7 +32,7 @@ struct mien_fusion_settings mien_fusion_settings_default(void)
                                          .enroll_min_samples = 3};
 }
 
-float mien_mean_of_present(const struct mien_part *part, int n)
+float mien_mean_of_present(const struct mien_weighed *part, int n)
 {
     float sum = 0.0f, weight = 0.0f;
     for (int i = 0; i < n; i++) {
@@ -61,7 +61,7 @@ static bool is_below(struct mien_modality m, float limit) { return m.present && 
 
 void mien_liveness_weigh(const struct mien_fusion_settings *s, struct mien_liveness *l)
 {
-    const struct mien_part parts[] = {
+    const struct mien_weighed parts[] = {
         {l->depth, s->live_depth}, {l->motion, s->live_motion}, {l->blink, s->live_blink}, {l->texture, s->live_texture}, {l->antispoof, s->live_antispoof}};
     l->capped = false;
     l->score = MEAN_OF_PRESENT(parts);
@@ -87,7 +87,7 @@ struct mien_liveness mien_liveness_of_frame(const struct mien_fusion_settings *s
 float mien_fuse(const struct mien_fusion_settings *s, struct mien_modality rgb, struct mien_modality depth, struct mien_modality liveness,
                 struct mien_modality motion)
 {
-    const struct mien_part parts[] = {{rgb, s->weight_rgb}, {depth, s->weight_depth}, {liveness, s->weight_liveness}, {motion, s->weight_motion}};
+    const struct mien_weighed parts[] = {{rgb, s->weight_rgb}, {depth, s->weight_depth}, {liveness, s->weight_liveness}, {motion, s->weight_motion}};
     return MEAN_OF_PRESENT(parts);
 }
 

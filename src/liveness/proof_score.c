@@ -223,7 +223,7 @@ static struct mien_modality liveness(const struct mien_proof_score *p)
 
 static struct mien_modality emotion(const struct mien_proof_score *p)
 {
-    const struct mien_part parts[] = {{smoothness(&p->expression), 1.0f}, {mean(&p->confidence, FEW_EXPRESSIONS), 1.0f}, {mean(&p->match, 1), 1.0f}};
+    const struct mien_weighed parts[] = {{smoothness(&p->expression), 1.0f}, {mean(&p->confidence, FEW_EXPRESSIONS), 1.0f}, {mean(&p->match, 1), 1.0f}};
     return (struct mien_modality){parts[1].value.present, mien_mean_of_present(parts, 3)};
 }
 
@@ -237,7 +237,7 @@ struct mien_proof_scores mien_proof_score_now(const struct mien_proof_score *p)
 {
     const struct mien_proof_settings *s = &p->settings;
     struct mien_proof_scores now = {.liveness = liveness(p), .emotion = emotion(p), .deepfake = deepfake(p)};
-    const struct mien_part parts[] = {{now.liveness, s->weight_liveness}, {now.emotion, s->weight_emotion}, {now.deepfake, s->weight_deepfake}};
+    const struct mien_weighed parts[] = {{now.liveness, s->weight_liveness}, {now.emotion, s->weight_emotion}, {now.deepfake, s->weight_deepfake}};
     if (now.liveness.present) now.final = mien_mean_of_present(parts, 3); /* nothing stands in for liveness */
     now.deepfake_detected = kept(&p->genuine) >= ENOUGH_GENUINE && now.deepfake.score < s->deepfake_floor;
     return now;
