@@ -233,7 +233,7 @@ static enum mien_code step_shared(struct mien_tracks *t, struct step *s, struct 
     if (s->frame->session != NULL) snprintf(key + n, sizeof key - (size_t)n, ":%016llx", (unsigned long long)hash_of_session(s->frame->session));
     clock_gettime(CLOCK_REALTIME, &now);
     s->now_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-    return mien_redis_update(t->redis, key, MIEN_TRACK_IDLE_S, change, s, e);
+    return mien_redis_update(t->redis, key, MIEN_TRACK_IDLE_S, MIEN_REDIS_LIVES_ON, change, s, e);
 }
 
 /* ---- calls ---- */

@@ -27,11 +27,12 @@ enum mien_code mien_redis_take_token(struct mien_redis *r, const char *key, doub
 
 /* Reads, changes and writes a small value without anybody between (compared before it is written, repeated when somebody was). `change` gets the old value
  * (n 0: there is none) and writes the new one into `room`, returning its size (0: there is none any more); it may be called several times. The key lives
- * ttl_s from now on. */
+ * ttl_s from now on; with KEEPS_ITS_END only a new one does. */
 enum { MIEN_REDIS_VALUE = 512 };
+enum mien_redis_end { MIEN_REDIS_LIVES_ON, MIEN_REDIS_KEEPS_ITS_END };
 typedef size_t mien_redis_change(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_REDIS_VALUE]);
-enum mien_code mien_redis_update(struct mien_redis *r, const char *key, int ttl_s, mien_redis_change *change, void *context, struct mien_err *e)
-                                 MIEN_MUST_CHECK;
+enum mien_code mien_redis_update(struct mien_redis *r, const char *key, int ttl_s, enum mien_redis_end end, mien_redis_change *change, void *context,
+                                 struct mien_err *e) MIEN_MUST_CHECK;
 
 /* A random number that is the same for all servers: made by the first that asks. */
 enum mien_code mien_redis_salt(struct mien_redis *r, uint64_t *salt, struct mien_err *e) MIEN_MUST_CHECK;

@@ -22,10 +22,12 @@ static const char TAKE[] =
     "if taken then return 0 end\n"
     "return math.min(3600, math.max(1, math.ceil((1 - tokens) / rate)))\n";
 
-/* KEYS: the value. ARGV: what it must be, what it becomes ("" = nothing), seconds to live. */
+/* KEYS: the value. ARGV: what it must be, what it becomes ("" = nothing), seconds to live, whether an old one keeps its end (1). */
 static const char CHANGE[] =
     "if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end\n"
-    "if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end\n"
+    "if ARGV[2] == '' then redis.call('DEL', KEYS[1])\n"
+    "elseif ARGV[1] ~= '' and ARGV[4] == '1' then redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')\n"
+    "else redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3]) end\n"
     "return 1\n";
 
 enum mien_code mien_redis_take_token(struct mien_redis *r, const char *key, double rate, int burst, bool *taken, int *retry_after_s, struct mien_err *e)
@@ -60,24 +62,31 @@ static enum mien_code read_value(struct mien_redis *r, const char *key, redisRep
     return mien_redis_nonsense(r, e);
 }
 
+struct wanted { int ttl_s; enum mien_redis_end end; };
+
 /* Once only: when it had been done and were done again, the change would be made to what it had made itself. */
-static enum mien_code write_value(struct mien_redis *r, const char *key, const redisReply *old, const uint8_t *value, size_t n, int ttl_s, long long *done,
-                                  struct mien_err *e)
+static enum mien_code write_value(struct mien_redis *r, const char *key, const redisReply *old, const uint8_t *value, size_t n, struct wanted wanted,
+                                  long long *done, struct mien_err *e)
 {
     struct mien_redis_ask q;
     const bool there = old->type == REDIS_REPLY_STRING;
+    *done = 1;
+    if (!there && n == 0) return MIEN_OK;
+    if (there && n == old->len && memcmp(value, old->str, n) == 0 && wanted.end == MIEN_REDIS_KEEPS_ITS_END) return MIEN_OK;
     mien_redis_ask_init(&q);
-    mien_redis_ask_script(&q, CHANGE, 1, 4);
+    mien_redis_ask_script(&q, CHANGE, 1, 5);
     mien_redis_ask_text(&q, key);
     mien_redis_ask_bytes(&q, there ? old->str : "", there ? old->len : 0);
     mien_redis_ask_bytes(&q, value, n);
-    mien_redis_ask_number(&q, ttl_s);
+    mien_redis_ask_number(&q, wanted.ttl_s);
+    mien_redis_ask_number(&q, wanted.end == MIEN_REDIS_KEEPS_ITS_END);
     const enum mien_code code = mien_redis_number(r, &q, MIEN_REDIS_ONCE, done, e);
     mien_redis_ask_free(&q);
     return code;
 }
 
-enum mien_code mien_redis_update(struct mien_redis *r, const char *key, int ttl_s, mien_redis_change *change, void *context, struct mien_err *e)
+enum mien_code mien_redis_update(struct mien_redis *r, const char *key, int ttl_s, enum mien_redis_end end, mien_redis_change *change, void *context,
+                                 struct mien_err *e)
 {
     for (int i = 0; i < UPDATE_ATTEMPTS; i++) {
         uint8_t room[MIEN_REDIS_VALUE];
@@ -85,7 +94,7 @@ enum mien_code mien_redis_update(struct mien_redis *r, const char *key, int ttl_
         long long done;
         MIEN_TRY(read_value(r, key, &old, e));
         const size_t n = old->type == REDIS_REPLY_STRING ? change(context, (const uint8_t *)old->str, old->len, room) : change(context, NULL, 0, room);
-        const enum mien_code code = write_value(r, key, old, room, n, ttl_s, &done, e);
+        const enum mien_code code = write_value(r, key, old, room, n, (struct wanted){ttl_s, end}, &done, e);
         mien_redis_free_replies(&old, 1);
         MIEN_TRY(code);
         if (done != 0) return MIEN_OK;

@@ -494,8 +494,8 @@ static void few_rights_are_enough(void **state)
     assert_int_equal(o.store->remove(o.store, "bert", &existed, NULL), MIEN_OK);
     assert_true(wait_for(&t, "bert", 0));
     assert_int_equal(mien_redis_take_token(o.redis, "mien:rate:x", 1, 1, &taken, &wait_s, NULL), MIEN_OK);
-    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, add_one, &v, NULL), MIEN_OK);
-    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, make_none, NULL, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, MIEN_REDIS_LIVES_ON, add_one, &v, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, MIEN_REDIS_LIVES_ON, make_none, NULL, NULL), MIEN_OK);
     assert_int_equal(mien_redis_salt(o.redis, &salt, NULL), MIEN_OK);
     struct mien_err e = {0};
     assert_int_equal(mien_redis_take_token(o.redis, "other:x", 1, 1, &taken, &wait_s, &e), MIEN_E_STORE); /* a key that is not ours */
@@ -610,7 +610,7 @@ static void *add_many(void *redis)
 {
     uint32_t v;
     intptr_t failed = 0;
-    for (int i = 0; i < ADDITIONS; i++) failed += mien_redis_update(redis, "mien:track:x", 100, add_one, &v, NULL) != MIEN_OK;
+    for (int i = 0; i < ADDITIONS; i++) failed += mien_redis_update(redis, "mien:track:x", 100, MIEN_REDIS_LIVES_ON, add_one, &v, NULL) != MIEN_OK;
     return (void *)failed;
 }
 
@@ -628,11 +628,11 @@ static void nobody_changes_a_value_in_between(void **state)
         pthread_join(thread[i], &failed);
         assert_null(failed);
     }
-    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, add_one, &v, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, MIEN_REDIS_LIVES_ON, add_one, &v, NULL), MIEN_OK);
     assert_int_equal(v, ADDERS * ADDITIONS + 1);
     const long long ttl = command("TTL mien:track:x");
     assert_true(ttl > 90 && ttl <= 100);
-    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, make_none, NULL, NULL), MIEN_OK);
+    assert_int_equal(mien_redis_update(o.redis, "mien:track:x", 100, MIEN_REDIS_LIVES_ON, make_none, NULL, NULL), MIEN_OK);
     assert_int_equal(command("EXISTS mien:track:x"), 0);
     uint64_t salt[2];
     assert_int_equal(mien_redis_salt(o.redis, &salt[0], NULL), MIEN_OK);
