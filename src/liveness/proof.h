@@ -47,6 +47,7 @@ struct mien_proof_action {
     struct mien_proof_scores scores;
     int completed;                      /* so far */
     int close_code; const char *reason; /* CLOSE, REJECTED; static text: "Session timeout", ... (CONTRACT.md) */
+    const char *security;               /* of CLOSE: what is to be logged as a security event ("identity_changed"); static, NULL = nothing */
     bool face_present; int faces; struct mien_box box; int width, height; /* of FEEDBACK */
     const char *hint;                   /* of FEEDBACK; static */
 };
@@ -61,8 +62,10 @@ enum mien_proof_state mien_proof_state(const struct mien_proof *p);
 
 /* Each takes one event and writes the actions that follow from it, in order; returns how many. */
 int mien_proof_begin(struct mien_proof *p, int64_t now_ms, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
+/* Frames come mirrored, as a selfie's taker sees them. Without effect once a frame has been accepted: one recorded turn must not serve for both sides. */
+void mien_proof_mirror(struct mien_proof *p, bool mirrored);
 /* A frame has arrived: checked before it costs anything. Nonce of another challenge or session: "Invalid nonce"; stamped at or before an accepted frame:
- * "Replay attack detected". A frame with the nonce of the challenge before, sent before the new one can have arrived (1 s), is dropped without harm.
+ * "Replay attack detected". A frame with the nonce of the challenge before, sent before the new one can have arrived (2 s), is dropped without harm.
  * *analyse: whether it is to be analysed. */
 int mien_proof_arrival(struct mien_proof *p, int64_t now_ms, int64_t stamp_ms, const uint8_t nonce[MIEN_NONCE], bool *analyse,
                        struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
@@ -70,8 +73,9 @@ int mien_proof_arrival(struct mien_proof *p, int64_t now_ms, int64_t stamp_ms, c
 unsigned mien_proof_wants(const struct mien_proof *p);
 /* The analysed frame. look->at_ms is its stamp. */
 int mien_proof_look(struct mien_proof *p, int64_t now_ms, const struct mien_look *look, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
-/* The client says that it is done with the challenge. */
-int mien_proof_client_done(struct mien_proof *p, int64_t now_ms, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
+/* The client says that it is done with a challenge, which has failed then: what was seen of it would have ended it. `challenge_id` NULL: it does not say which;
+ * a claim about another challenge, or one that may have crossed the new challenge on its way (2 s), is not taken. */
+int mien_proof_client_done(struct mien_proof *p, int64_t now_ms, const char *challenge_id, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
 /* Time has passed. mien_proof_next_ms: when to call it at the latest. */
 int mien_proof_tick(struct mien_proof *p, int64_t now_ms, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
 int64_t mien_proof_next_ms(const struct mien_proof *p);
