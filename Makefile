@@ -21,7 +21,7 @@ NEEDS_face := engine onnx image codec base
 NEEDS_liveness := face engine onnx image codec base
 NEEDS_gallery := crypto codec base
 NEEDS_store := gallery crypto codec base
-NEEDS_net := codec base
+NEEDS_net := crypto codec base
 NEEDS_service := net store gallery liveness face engine onnx image crypto codec base
 NEEDS_app := service net store gallery liveness face engine onnx image crypto codec base
 

@@ -62,6 +62,7 @@ static int phase_ms(const struct mien_conns *t, enum mien_phase phase)
     case MIEN_PHASE_BODY: return t->settings.body_timeout_ms;
     case MIEN_PHASE_RESPONSE: return t->settings.response_timeout_ms;
     case MIEN_PHASE_WORK:
+    case MIEN_PHASE_SOCKET:
     case MIEN_PHASE_CUT: break;
     }
     return 0;

@@ -22,7 +22,7 @@
 #include "codec/hex.h"
 #include "net/guard.h"
 #include "net/server_inner.h"
-#include "net/websocket.h"
+#include "net/websocket_inner.h"
 
 enum { HEADER_BYTES = 64 << 10, FIRST_BODY_BYTES = 16 << 10, MAX_HEADERS_SEEN = 128, BACKLOG = 512 };
 
@@ -215,7 +215,7 @@ static void run(struct mien_job *j, int worker)
     come_back(q, q->server->settings.response_timeout_ms);
 }
 
-/* ---- the library's callbacks ---- */
+/* ---- the headers ---- */
 
 struct header_list {
     struct mien_header header[MAX_HEADERS_SEEN];
@@ -255,6 +255,66 @@ static enum MHD_Result answer_now(struct mien_request *q, bool body_comes)
     return send_response(q);
 }
 
+/* ---- becoming a WebSocket ---- */
+
+/* The 101 has gone out: the HTTP request is over, the connection stays the library's until the socket's end. */
+static void upgraded(void *cls, struct MHD_Connection *connection, void *state, const char *early, size_t n, MHD_socket fd,
+                     struct MHD_UpgradeResponseHandle *library)
+{
+    struct mien_request *q = cls;
+    struct mien_server *s = q->server;
+    struct mien_socket *socket = q->socket;
+    (void)connection;
+    (void)state;
+    mien_conns_phase(&s->conns, q->conn, MIEN_PHASE_SOCKET);
+    s->handler.done(s->handler.context, q, MHD_HTTP_SWITCHING_PROTOCOLS, 0);
+    clear_response(&q->response);
+    q->done = true;
+    q->socket = NULL;
+    mien_socket_begin(socket, fd, library, early, n);
+}
+
+static enum MHD_Result send_upgrade(struct mien_request *q)
+{
+    struct mien_response *r = &q->response;
+    struct MHD_Response *m = MHD_create_response_for_upgrade(upgraded, q);
+    if (m == NULL) return MHD_NO;
+    MHD_add_response_header(m, "Upgrade", "websocket");
+    MHD_add_response_header(m, "X-Request-Id", q->id);
+    for (int i = 0; i < r->n_headers; i++) MHD_add_response_header(m, r->header[i].name, r->header[i].value);
+    mien_conns_phase(&q->server->conns, q->conn, MIEN_PHASE_RESPONSE);
+    const enum MHD_Result done = MHD_queue_response(q->connection, MHD_HTTP_SWITCHING_PROTOCOLS, m);
+    MHD_destroy_response(m);
+    atomic_store(&q->stage, MIEN_STAGE_SENT);
+    return done;
+}
+
+/* Checks the handshake; the 101, or the refusal, is sent at the next call. */
+static enum MHD_Result begin_upgrade(struct mien_request *q, const char *version, bool body_comes)
+{
+    char accept[MIEN_SOCKET_ACCEPT];
+    const char *why = NULL;
+    enum mien_handshake h = mien_handshake(q, version, accept, &why);
+    if (h == MIEN_HANDSHAKE_GOOD && body_comes) {
+        h = MIEN_HANDSHAKE_WRONG;
+        why = "A WebSocket begins without a body.";
+    }
+    if (h == MIEN_HANDSHAKE_GOOD) q->socket = mien_socket_create(q, q->upgrade, q->upgrade_state);
+    if (q->socket != NULL) {
+        mien_response_header(&q->response, "Sec-WebSocket-Accept", accept);
+        return answer_now(q, false);
+    }
+    refuse(q, h == MIEN_HANDSHAKE_NONE ? MIEN_REFUSE_UPGRADE : h == MIEN_HANDSHAKE_WRONG ? MIEN_REFUSE_MALFORMED : MIEN_REFUSE_INTERNAL, why);
+    if (h == MIEN_HANDSHAKE_NONE) {
+        mien_response_header(&q->response, "Upgrade", "websocket");
+        mien_response_header(&q->response, "Connection", "Upgrade");
+        mien_response_header(&q->response, "Sec-WebSocket-Version", "13");
+    }
+    return answer_now(q, body_comes);
+}
+
+/* ---- the library's callbacks ---- */
+
 /* The headers are there. */
 static enum MHD_Result begin(struct mien_request *q, const char *version)
 {
@@ -272,6 +332,7 @@ static enum MHD_Result begin(struct mien_request *q, const char *version)
     }
     const enum mien_plan plan = s->handler.begin(s->handler.context, q, &q->response, &q->max_body);
     if (plan == MIEN_PLAN_NOW) return answer_now(q, body_comes);
+    if (plan == MIEN_PLAN_UPGRADE) return begin_upgrade(q, version, body_comes);
     if (f.has_length && f.length > q->max_body) {
         refuse(q, MIEN_REFUSE_TOO_LARGE, NULL);
         return answer_now(q, true);
@@ -342,7 +403,7 @@ static enum MHD_Result step(struct mien_request *q, const char *data, size_t *n)
         if (*n == 0) return MHD_NO;
         *n = 0;
         return MHD_YES;
-    case MIEN_STAGE_READY: return send_response(q);
+    case MIEN_STAGE_READY: return q->socket != NULL ? send_upgrade(q) : send_response(q);
     case MIEN_STAGE_SENT: return MHD_NO; /* past the library: the connection ends */
     case MIEN_STAGE_AWAY: break;
     }
@@ -383,7 +444,8 @@ static void completed(void *cls, struct MHD_Connection *connection, void **state
     q->conn->request = NULL;
     pthread_mutex_unlock(&q->conn->owner);
     const bool sent = why == MHD_REQUEST_TERMINATED_COMPLETED_OK || q->sent_directly;
-    s->handler.done(s->handler.context, q, sent ? q->status : 0, sent ? q->sent_bytes : 0);
+    if (q->socket != NULL) mien_socket_abandon(q->socket);
+    if (!q->done) s->handler.done(s->handler.context, q, sent ? q->status : 0, sent ? q->sent_bytes : 0);
     mien_conns_phase(&s->conns, q->conn, MIEN_PHASE_HEADERS);
     clear_response(&q->response);
     free_body(q);
@@ -436,7 +498,8 @@ void mien_server_settings_default(struct mien_server_settings *s)
     *s = (struct mien_server_settings){.host = "127.0.0.1", .port = 8000, .workers = mien_cpu_count(), .event_threads = 2, .queue_limit = 64, .fetchers = 8,
                                        .fetch_limit = 64, .max_connections = 1024, .max_connections_per_address = 64, .trusted_proxies = "",
                                        .max_response_bytes = 32u << 20, .max_body_memory = 512u << 20, .header_timeout_ms = 30000, .body_timeout_ms = 30000,
-                                       .response_timeout_ms = 30000, .stop_timeout_ms = 10000};
+                                       .response_timeout_ms = 30000, .stop_timeout_ms = 10000, .socket_max_message = 1 << 20,
+                                       .socket_max_waiting = 256 << 10, .socket_ping_ms = 20000, .socket_close_ms = 2000, .socket_controls_per_s = 20};
 }
 
 static int listen_on(const struct addrinfo *a)
@@ -477,7 +540,7 @@ static enum mien_code open_socket(struct mien_server *s, struct mien_err *e)
 
 static enum mien_code start_library(struct mien_server *s, struct mien_err *e)
 {
-    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ITC;
     /* one thread needs no pool, which must have at least two */
     const enum MHD_OPTION pool = s->settings.event_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END;
     s->daemon = MHD_start_daemon(
@@ -492,6 +555,7 @@ static void release(struct mien_server *s)
 {
     mien_pool_free(&s->workers);
     mien_pool_free(&s->fetchers);
+    mien_sockets_free(&s->sockets);
     mien_conns_stop(&s->conns);
     if (s->listen_fd >= 0) close(s->listen_fd);
     free(s);
@@ -505,6 +569,7 @@ static enum mien_code start(struct mien_server *s, struct mien_err *e)
     MIEN_TRY(mien_pool_create(&workers, &s->workers, e));
     if (s->handler.fetch != NULL) MIEN_TRY(mien_pool_create(&fetchers, &s->fetchers, e));
     MIEN_TRY(open_socket(s, e));
+    MIEN_TRY(mien_sockets_start(s, &s->sockets, e));
     return start_library(s, e);
 }
 
@@ -518,8 +583,10 @@ enum mien_code mien_server_start(const struct mien_server_settings *settings, co
     s->listen_fd = -1;
     s->conns.late = late;
     enum mien_code code = start(s, e);
-    if (code != MIEN_OK) release(s);
-    else *out = s;
+    if (code != MIEN_OK) {
+        mien_sockets_end(s->sockets, 0);
+        release(s);
+    } else *out = s;
     return code;
 }
 
@@ -532,6 +599,13 @@ static bool wait_for_requests(struct mien_server *s, uint64_t until_ns)
 {
     while (atomic_load(&s->away) > 0 && mien_now_ns() < until_ns) sleep_ms(5);
     return atomic_load(&s->away) == 0;
+}
+
+/* The same for the jobs of sockets. */
+static bool wait_for_workers(struct mien_server *s, uint64_t until_ns)
+{
+    const uint64_t now = mien_now_ns();
+    return mien_pool_idle(s->workers, now < until_ns ? (int)((until_ns - now) / 1000000u) : 0);
 }
 
 static void wait_for_responses(struct mien_server *s, uint64_t until_ns)
@@ -555,11 +629,13 @@ bool mien_server_stop(struct mien_server **ps)
     const MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     (void)fd; /* ours: s->listen_fd */
     *ps = NULL;
-    if (!wait_for_requests(s, until)) {
+    mien_sockets_close(s->sockets);
+    if (!wait_for_requests(s, until) || !wait_for_workers(s, until)) {
         mien_conns_cut(&s->conns); /* a worker cannot be cut off, and what it works on must stay: nothing is freed */
         return false;
     }
     wait_for_responses(s, until);
+    mien_sockets_end(s->sockets, until);
     mien_pool_free(&s->fetchers);
     mien_pool_free(&s->workers);
     MHD_stop_daemon(s->daemon);

@@ -113,6 +113,12 @@ struct mien_server_settings {
     int body_timeout_ms;          /* default 30,000 */
     int response_timeout_ms;      /* default 30,000 */
     int stop_timeout_ms;          /* default 10,000 */
+    /* WebSockets (websocket.h) */
+    size_t socket_max_message;    /* bytes of a message, default 1 MiB; they count in max_body_memory too */
+    size_t socket_max_waiting;    /* bytes that wait to be sent to one client, default 256 KiB */
+    int socket_ping_ms;           /* silence before a ping, and before the end after it; default 20,000 */
+    int socket_close_ms;          /* closing handshake, default 2,000 */
+    int socket_controls_per_s;    /* control frames of one client, default 20 */
 };
 void mien_server_settings_default(struct mien_server_settings *s);
 

@@ -18,6 +18,7 @@ enum mien_phase {
     MIEN_PHASE_BODY,
     MIEN_PHASE_WORK,     /* ours to be quick: no deadline */
     MIEN_PHASE_RESPONSE,
+    MIEN_PHASE_SOCKET,   /* a WebSocket: no deadline here */
     MIEN_PHASE_CUT       /* shut down; the library will notice */
 };
 
@@ -73,6 +74,10 @@ enum mien_stage {
     MIEN_STAGE_SENT
 };
 
+struct mien_socket;
+struct mien_socket_handler;
+struct mien_sockets;
+
 struct mien_request {
     struct mien_job job;
     struct mien_server *server;
@@ -82,7 +87,7 @@ struct mien_request {
     const char *path;
     char id[MIEN_REQUEST_ID];
     atomic_int stage;
-    bool inline_answer, sent_directly;
+    bool inline_answer, sent_directly, done;
     void *kept;
     uint64_t started_ns, waited_ns;
     char *body;
@@ -90,6 +95,9 @@ struct mien_request {
     struct mien_response response;
     int status;
     size_t sent_bytes;
+    const struct mien_socket_handler *upgrade; /* what mien_request_upgrade was given */
+    void *upgrade_state;
+    struct mien_socket *socket; /* until the 101 is sent */
 };
 
 enum mien_method mien_method_parse(const char *name);
@@ -100,6 +108,7 @@ struct mien_server {
     struct MHD_Daemon *daemon;
     struct mien_pool *workers, *fetchers;
     struct mien_conns conns;
+    struct mien_sockets *sockets;
     atomic_size_t body_bytes;
     atomic_int away;      /* requests in MIEN_STAGE_AWAY */
     atomic_bool stopping;

@@ -1,4 +1,4 @@
-/* SHA-256 against the examples of FIPS 180-4 and the lengths around the edge of a padded block. */
+/* SHA-256 against the examples of FIPS 180-4 and the lengths around the edge of a padded block; SHA-1 against those of RFC 3174. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/hex.h"
 #include "crypto/digest.h"
 
 static void hash(const char *text, const char *expected)
@@ -68,12 +69,31 @@ static void bytes_and_digits_agree(void **state)
     }
 }
 
+/* RFC 3174, section 7.3. */
+static void sha1_gives_known_values(void **state)
+{
+    (void)state;
+    char hex[41], many[640];
+    uint8_t sum[20];
+    for (size_t i = 0; i < sizeof many; i++) many[i] = (char)('0' + i % 8);
+    assert_int_equal(mien_sha1("abc", 3, sum, NULL), MIEN_OK);
+    mien_hex(sum, sizeof sum, hex);
+    assert_string_equal(hex, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    assert_int_equal(mien_sha1("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56, sum, NULL), MIEN_OK);
+    mien_hex(sum, sizeof sum, hex);
+    assert_string_equal(hex, "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+    assert_int_equal(mien_sha1(many, sizeof many, sum, NULL), MIEN_OK);
+    mien_hex(sum, sizeof sum, hex);
+    assert_string_equal(hex, "dea356a2cddd90c7a7ecedc5ebb563934f460452");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_may_hash_at_once),
         cmocka_unit_test(sha256_gives_known_values),
         cmocka_unit_test(bytes_and_digits_agree),
+        cmocka_unit_test(sha1_gives_known_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ THIRD_PARTY = {
     'codec': ('jansson.h',),
     'crypto': ('openssl/evp.h', 'openssl/core_names.h', 'openssl/crypto.h', 'openssl/kdf.h', 'openssl/params.h', 'openssl/rand.h'),
     'store': ('sqlite3.h', 'hiredis/hiredis.h'),
-    'net': ('microhttpd.h', 'curl/curl.h'),
+    'net': ('microhttpd.h', 'curl/curl.h', 'wslay/wslay.h'),
     'engine': ('dnnl.h', 'oneapi/dnnl/dnnl.h'),
 }
 SYSTEM = set('''assert.h ctype.h errno.h fcntl.h float.h getopt.h inttypes.h limits.h locale.h math.h pthread.h sched.h setjmp.h signal.h
