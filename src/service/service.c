@@ -17,7 +17,8 @@
 
 enum {
     CALL_ARENA_BYTES = 256 << 20, /* most memory of one request besides its body: far beyond any real one */
-    OPENAPI_BYTES = 4 << 20
+    OPENAPI_BYTES = 4 << 20,
+    KEPT_VALUES = 100000 /* sessions and nonces: 62 MB if all were there at a time */
 };
 
 /* ---- an exchange's life ---- */
@@ -398,6 +399,7 @@ static enum mien_code fill(struct mien_service *s, struct mien_err *e)
     if (t->rate_limit > 0.0) MIEN_TRY(mien_limits_create(t->rate_limit, t->rate_burst, &s->limits, e));
     s->tracks = t->redis != NULL ? mien_tracks_create_shared(t->redis) : mien_tracks_create(MIEN_TRACKS_MAX);
     MIEN_FAIL_IF(s->tracks == NULL, e, MIEN_E_NOMEM, "out of memory");
+    MIEN_TRY(mien_keep_create(KEPT_VALUES, t->redis, &s->keep, e));
     MIEN_TRY(open_bank(s, e));
     MIEN_TRY(mien_fetch_create(&t->fetch, &s->fetch, e));
     MIEN_TRY(mien_pages_load(t->web_dir, &s->pages, e));
@@ -431,6 +433,7 @@ void mien_service_free(struct mien_service **ps)
     mien_access_free(&s->access);
     mien_limits_free(&s->limits);
     mien_tracks_free(&s->tracks);
+    mien_keep_free(&s->keep);
     mien_bank_close(&s->bank);
     mien_fetch_free(&s->fetch);
     mien_pages_free(&s->pages);
