@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "app/clips.h"
 #include "app/people.h"
 #include "base/clock.h"
 #include "base/thread.h"
@@ -22,15 +22,6 @@ struct walk {
     bool all_different;
     size_t room;       /* photos that `path` and `person` have room for; people never outnumber them */
 };
-
-static bool is_photo(const char *name)
-{
-    static const char *const ending[] = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof ending / sizeof ending[0]; i++)
-        if (strcasecmp(dot, ending[i]) == 0) return true;
-    return false;
-}
 
 static enum mien_code make_room(struct walk *w, struct mien_err *e)
 {
@@ -70,7 +61,7 @@ static enum mien_code on_file(void *context, const char *path, const char *withi
     struct walk *w = context;
     char person[NAME_MAX + 1];
     const char *slash = strchr(within, '/'), *name = strrchr(path, '/') + 1;
-    if (!is_photo(name) || (!w->all_different && slash == NULL)) return MIEN_OK;
+    if (!mien_clip_is_photo(name) || (!w->all_different && slash == NULL)) return MIEN_OK;
     if (w->all_different) return add_photo(w, path, path, e);
     snprintf(person, sizeof person, "%.*s", (int)(slash - within), within);
     return add_photo(w, path, person, e);
