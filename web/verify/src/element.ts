@@ -34,9 +34,10 @@ export class MienVerify extends HTMLElement {
   constructor() {
     super()
     this.#video.muted = true
-    this.#stage = h('div', { class: 'stage', hidden: true }, this.#video, svg('svg', { class: 'guide', viewBox: '0 0 100 75', preserveAspectRatio: 'xMidYMid slice',
-      'aria-hidden': 'true' }, svg('path', { class: 'shade', d: 'M-200-200h500v500h-500zM50 7a23 30.5 0 1 0 0 61a23 30.5 0 1 0 0-61z' }),
-      svg('ellipse', { class: 'oval', cx: 50, cy: 37.5, rx: 23, ry: 30.5 })))
+    this.#stage = h('div', { class: 'stage', hidden: true }, this.#video,
+      svg('svg', { class: 'guide', viewBox: '0 0 100 75', preserveAspectRatio: 'xMidYMid slice', 'aria-hidden': 'true' },
+        svg('path', { class: 'shade', d: 'M-200-200h500v500h-500zM50 7a23 30.5 0 1 0 0 61a23 30.5 0 1 0 0-61z' }),
+        svg('ellipse', { class: 'oval', cx: 50, cy: 37.5, rx: 23, ry: 30.5 })))
     this.#card = h('div', { class: 'card' }, this.#stage, this.#panel, this.#loud, this.#quiet)
     const root = this.attachShadow({ mode: 'open' })
     root.adoptedStyleSheets = [style()]

@@ -31,8 +31,8 @@ h2:focus { outline: none; }
 .hints { display: grid; gap: .35rem; padding-left: 1.25rem; }
 
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; }
-button { min-height: 2.75rem; padding: .5rem 1.1rem; font: inherit; font-weight: 600; border-radius: .5rem; border: 1px solid var(--line); background: transparent;
-  color: inherit; cursor: pointer; }
+button { min-height: 2.75rem; padding: .5rem 1.1rem; font: inherit; font-weight: 600; border-radius: .5rem; border: 1px solid var(--line);
+  background: transparent; color: inherit; cursor: pointer; }
 button.main { background: var(--accent); border-color: var(--accent); color: var(--on-accent); }
 button:hover { text-decoration: underline; }
 button:focus-visible, summary:focus-visible, pre:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
@@ -57,7 +57,8 @@ video { display: block; width: 100%; height: 100%; object-fit: cover; transform:
 .ring .track { stroke: var(--well); }
 .ring .rest { stroke: var(--accent); transition: stroke-dashoffset .25s linear; }
 .steps { display: flex; gap: .4rem; list-style: none; }
-.steps li { display: grid; place-items: center; width: 1.75rem; height: 1.75rem; border: 2px solid var(--line); border-radius: 50%; font-size: .8rem; font-weight: 600; }
+.steps li { display: grid; place-items: center; width: 1.75rem; height: 1.75rem; border: 2px solid var(--line); border-radius: 50%; font-size: .8rem;
+  font-weight: 600; }
 .steps li[aria-current] { border-color: var(--accent); background: var(--accent); color: var(--on-accent); }
 .steps .icon { width: .95rem; height: .95rem; stroke-width: 7; }
 .steps .done { border-color: var(--good); color: var(--good); }

@@ -5,6 +5,7 @@ import type { Challenge, Feedback, Scores, Success } from './session'
 import { fill, type Texts } from './words'
 
 export const PASS = 0.7
+const UNKNOWN = '\u2013'
 const RING = 2 * Math.PI * 21
 
 /** The heading of a view: takes the focus when the view comes, so that it is read out. */
@@ -77,9 +78,10 @@ export class ScoreView {
 
   #add(name: string, label: string): void {
     const inside = h('i')
-    const bar = h('div', { class: 'bar', role: 'meter', 'aria-label': label, 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': 0, 'aria-valuetext': '–' }, inside)
+    const meaning = { role: 'meter', 'aria-label': label, 'aria-valuemin': 0, 'aria-valuemax': 1, 'aria-valuenow': 0, 'aria-valuetext': UNKNOWN }
+    const bar = h('div', { class: 'bar', ...meaning }, inside)
     bar.style.setProperty('--mark', `${100 * this.#pass}%`)
-    const text = h('b', { 'aria-hidden': 'true' }, '–')
+    const text = h('b', { 'aria-hidden': 'true' }, UNKNOWN)
     const row = h('div', { class: 'score' }, h('span', { 'aria-hidden': 'true' }, label), bar, text)
     const note = this.element.querySelector('p')
     if (note === null) this.element.append(row)
