@@ -59,7 +59,7 @@ struct mien_proof {
 struct mien_proof_rules mien_proof_rules_default(void)
 {
     return (struct mien_proof_rules){.score = mien_proof_settings_default(), .session_ms = 120000, .challenge_ms = 10000, .nonce_ms = 300000, .gap_ms = 2000,
-                                     .first_frame_ms = 30000, .max_failures = 3, .same_person = 0.3f};
+                                     .first_frame_ms = 30000, .max_failures = 3, .same_person = 0.3f, .have = ~0u};
 }
 
 struct mien_proof *mien_proof_create(const struct mien_proof_rules *r, mien_proof_random *random, void *context)
@@ -105,9 +105,16 @@ static void say_scores(struct mien_proof *p, struct says *s)
     p->scores_ms = p->now_ms;
 }
 
-static void say_close(const struct mien_proof *p, struct says *s, int code, const char *reason, const char *security)
+static void say_close(const struct mien_proof *p, struct says *s, int code, const char *reason)
 {
     struct mien_proof_action *a = say(p, s, MIEN_SAY_CLOSE);
+    a->close_code = code;
+    a->reason = reason;
+}
+
+static void say_rejected(const struct mien_proof *p, struct says *s, int code, const char *reason, const char *security)
+{
+    struct mien_proof_action *a = say(p, s, MIEN_SAY_REJECTED);
     a->close_code = code;
     a->reason = reason;
     a->security = security;
@@ -117,16 +124,14 @@ static void say_close(const struct mien_proof *p, struct says *s, int code, cons
 static void stop(struct mien_proof *p, struct says *s, const char *reason, const char *security)
 {
     p->state = MIEN_PROOF_ENDED;
-    struct mien_proof_action *a = say(p, s, MIEN_SAY_REJECTED);
-    a->close_code = 1008;
-    a->reason = reason;
-    say_close(p, s, 1008, reason, security);
+    say_rejected(p, s, 1008, reason, security);
+    say_close(p, s, 1008, reason);
 }
 
 static void stop_broken(struct mien_proof *p, struct says *s)
 {
     p->state = MIEN_PROOF_ENDED;
-    say_close(p, s, 1011, "Internal error", NULL);
+    say_close(p, s, 1011, "Internal error");
 }
 
 /* All challenges are over: why the person is not taken for a living one, or NULL. */
@@ -143,8 +148,9 @@ static void finish(struct mien_proof *p, struct says *s)
 {
     const char *why = verdict(p);
     p->state = why == NULL ? MIEN_PROOF_PASSED : MIEN_PROOF_FAILED;
-    say(p, s, why == NULL ? MIEN_SAY_SUCCESS : MIEN_SAY_REJECTED)->reason = why;
-    say_close(p, s, 1000, why == NULL ? "Verified" : "Not verified", NULL);
+    if (why == NULL) say(p, s, MIEN_SAY_SUCCESS);
+    else say_rejected(p, s, 1000, why, NULL);
+    say_close(p, s, 1000, why == NULL ? "Verified" : "Not verified");
 }
 
 /* ---- challenges ---- */
@@ -164,9 +170,11 @@ static int draw_below(struct mien_proof *p, int n)
 static bool deal(struct mien_proof *p)
 {
     enum mien_challenge deck[MIEN_CHALLENGES];
-    for (int i = 0; i < MIEN_CHALLENGES; i++) deck[i] = (enum mien_challenge)i;
+    int n = 0;
+    for (int c = 0; c < MIEN_CHALLENGES; c++)
+        if (mien_challenge_available((enum mien_challenge)c, p->rules.have)) deck[n++] = (enum mien_challenge)c;
     for (int i = 0; i < p->total; i++) {
-        const int k = draw_below(p, MIEN_CHALLENGES - i);
+        const int k = i < n ? draw_below(p, n - i) : -1;
         if (k < 0) return false;
         p->list[i] = deck[i + k];
         deck[i + k] = deck[i];
@@ -194,6 +202,11 @@ static bool draw_challenges(struct mien_proof *p)
     return false;
 }
 
+static void begin_judge(struct mien_proof *p)
+{
+    mien_judge_begin(&p->judge, p->list[p->index], p->rules.mirrored, p->rest.n > 0 ? &p->rest : NULL);
+}
+
 static void issue(struct mien_proof *p, struct says *s)
 {
     uint8_t id[16];
@@ -207,7 +220,7 @@ static void issue(struct mien_proof *p, struct says *s)
     p->issued_ms = p->now_ms;
     p->stamp_before = p->stamp;
     p->best = p->latest = (struct mien_judgement){0};
-    mien_judge_begin(&p->judge, p->list[p->index], p->rules.mirrored, p->rest.n > 0 ? &p->rest : NULL);
+    begin_judge(p);
     memcpy(say(p, s, MIEN_SAY_ISSUED)->nonce, p->nonce, sizeof p->nonce);
 }
 
@@ -343,9 +356,9 @@ int mien_proof_arrival(struct mien_proof *p, int64_t now_ms, int64_t stamp_ms, c
 unsigned mien_proof_wants(const struct mien_proof *p)
 {
     unsigned wants = MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES | MIEN_WANT_BLENDSHAPES | mien_proof_score_wants(p->score);
-    if (on_going(p) && !mien_challenge_is_gesture(p->list[p->index])) wants |= MIEN_WANT_EXPRESSION;
+    if (on_going(p)) wants |= mien_challenge_wants(p->list[p->index], p->rules.have);
     if (p->identity_due || p->now_ms - p->identity_ms >= IDENTITY_MS) wants |= MIEN_WANT_EMBEDDING;
-    return wants;
+    return wants & p->rules.have;
 }
 
 static void learn_person(struct mien_proof *p, const struct mien_face *face)
@@ -404,8 +417,12 @@ static bool judge(struct mien_proof *p, const struct mien_look *look)
 {
     if (look->at_ms <= p->stamp_before && p->index > 0) return false; /* taken before the challenge was issued */
     p->latest = mien_judge_look(&p->judge, look);
+    if (p->latest.passed && (look->faces != 1 || p->strangers > 0)) { /* by whom? */
+        p->latest.passed = false;
+        begin_judge(p);
+    }
     if (p->latest.confidence >= p->best.confidence || p->latest.passed) p->best = p->latest;
-    return p->latest.passed && p->strangers == 0;
+    return p->latest.passed;
 }
 
 static void take_look(struct mien_proof *p, const struct mien_look *look, struct says *s)
@@ -426,6 +443,14 @@ int mien_proof_look(struct mien_proof *p, int64_t now_ms, const struct mien_look
     struct says s = {.action = out};
     overdue(p, now_ms, &s);
     if (on_going(p)) take_look(p, look, &s);
+    return s.n;
+}
+
+int mien_proof_stop(struct mien_proof *p, int64_t now_ms, const char *reason, const char *security, struct mien_proof_action out[MIEN_PROOF_ACTIONS])
+{
+    struct says s = {.action = out};
+    overdue(p, now_ms, &s);
+    if (on_going(p)) stop(p, &s, reason, security);
     return s.n;
 }
 

@@ -20,6 +20,7 @@ struct mien_proof_rules {
     int max_failures;        /* 3 in a row */
     float same_person;       /* least cosine to the session's first faces */
     bool mirrored;           /* false: frames come as the camera sees them */
+    unsigned have;           /* MIEN_WANT_* bits that the installed networks tell; challenges that cannot be judged by them are not drawn */
     int n_fixed;             /* tests only: these challenges, in this order; 0 = drawn */
     enum mien_challenge fixed[MIEN_PROOF_MAX];
 };
@@ -46,8 +47,8 @@ struct mien_proof_action {
     struct mien_judgement judgement;    /* of FEEDBACK, COMPLETED, FAILED */
     struct mien_proof_scores scores;
     int completed;                      /* so far */
-    int close_code; const char *reason; /* CLOSE, REJECTED; static text: "Session timeout", ... (CONTRACT.md) */
-    const char *security;               /* of CLOSE: what is to be logged as a security event ("identity_changed"); static, NULL = nothing */
+    int close_code; const char *reason; /* REJECTED, CLOSE; static text: "Session timeout", ... (CONTRACT.md) */
+    const char *security;               /* REJECTED: what is to be logged as a security event ("identity_changed"); static, NULL = nothing */
     bool face_present; int faces; struct mien_box box; int width, height; /* of FEEDBACK */
     const char *hint;                   /* of FEEDBACK; static */
 };
@@ -76,6 +77,8 @@ int mien_proof_look(struct mien_proof *p, int64_t now_ms, const struct mien_look
 /* The client says that it is done with a challenge, which has failed then: what was seen of it would have ended it. `challenge_id` NULL: it does not say which;
  * a claim about another challenge, or one that may have crossed the new challenge on its way (2 s), is not taken. */
 int mien_proof_client_done(struct mien_proof *p, int64_t now_ms, const char *challenge_id, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
+/* Something outside ends the session. `reason`, `security`: as in an action. */
+int mien_proof_stop(struct mien_proof *p, int64_t now_ms, const char *reason, const char *security, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
 /* Time has passed. mien_proof_next_ms: when to call it at the latest. */
 int mien_proof_tick(struct mien_proof *p, int64_t now_ms, struct mien_proof_action out[MIEN_PROOF_ACTIONS]);
 int64_t mien_proof_next_ms(const struct mien_proof *p);

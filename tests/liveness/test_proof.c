@@ -25,6 +25,10 @@ const char *mien_challenge_name(enum mien_challenge c) { (void)c; return "some";
 const char *mien_challenge_instruction(enum mien_challenge c) { (void)c; return "Do it"; }
 bool mien_challenge_is_gesture(enum mien_challenge c) { return c < MIEN_SMILE; }
 
+static enum mien_challenge missing = MIEN_CHALLENGES; /* from here on none is available */
+bool mien_challenge_available(enum mien_challenge c, unsigned have) { return have != 0 && c < missing; }
+unsigned mien_challenge_wants(enum mien_challenge c, unsigned have) { return have & (c < MIEN_SMILE ? 0u : (unsigned)MIEN_WANT_EXPRESSION); }
+
 void mien_rest_look(struct mien_rest *r, const struct mien_look *look)
 {
     (void)look;
@@ -194,9 +198,13 @@ static void must_close(int code, const char *reason, const char *security)
     assert_int_equal(a->kind, MIEN_SAY_CLOSE);
     assert_int_equal(a->close_code, code);
     assert_string_equal(a->reason, reason);
-    if (security == NULL) assert_null(a->security);
-    else assert_string_equal(a->security, security);
-    if (code == 1008) assert_string_equal(said(MIEN_SAY_REJECTED)->reason, reason);
+    if (code == 1008) {
+        assert_ptr_equal(a - 1, said(MIEN_SAY_REJECTED));
+        assert_string_equal(a[-1].reason, reason);
+        assert_int_equal(a[-1].close_code, code);
+        if (security == NULL) assert_null(a[-1].security);
+        else assert_string_equal(a[-1].security, security);
+    }
     assert_int_equal(mien_proof_next_ms(the.proof), INT64_MAX);
 }
 
@@ -294,6 +302,30 @@ static void drawing_has_no_bias(void **state)
     begin();
     assert_int_equal(said(MIEN_SAY_ISSUED)->challenge, MIEN_SMILE);
     assert_int_equal(said(MIEN_SAY_ISSUED)->total, 3);
+}
+
+static void only_what_can_be_judged_is_drawn(void **state)
+{
+    (void)state;
+    const struct mien_proof_rules r = mien_proof_rules_default();
+    missing = MIEN_FROWN; /* the gestures and the smile are left */
+    for (unsigned i = 0; i < 50; i++) {
+        make(&r);
+        the.seed = i;
+        begin();
+        bool smiled = false;
+        for (int k = 0, total = said(MIEN_SAY_ISSUED)->total; k < total; k++) {
+            assert_true(called.challenge < MIEN_FROWN);
+            smiled = smiled || called.challenge == MIEN_SMILE;
+            pass_challenge();
+        }
+        assert_true(smiled);
+    }
+    missing = MIEN_NOD_DOWN; /* too few */
+    make(&r);
+    begin();
+    must_close(1011, "Internal error", NULL);
+    missing = MIEN_CHALLENGES;
 }
 
 static void each_challenge_has_its_own_nonce_and_id(void **state)
@@ -695,6 +727,22 @@ static void a_face_in_the_act_is_not_taken_for_a_face_at_rest(void **state)
     assert_int_equal(called.rested, 1);
 }
 
+static void with_two_people_in_the_picture_nothing_is_passed(void **state)
+{
+    (void)state;
+    begin_three();
+    frame_after(100);
+    the.now += 100;
+    assert_true(arrive_as(the.stamp += 100, the.nonce));
+    verdict_of_judge = (struct mien_judgement){.passed = true, .confidence = 0.9f};
+    const int begun = called.begun;
+    look_at(2, 0);
+    assert_null(said(MIEN_SAY_COMPLETED));
+    assert_int_equal(called.begun, begun + 1); /* from the beginning */
+    frame_after(100);
+    assert_non_null(said(MIEN_SAY_COMPLETED));
+}
+
 static void frames_are_mirrored_only_as_the_first_one_says(void **state)
 {
     (void)state;
@@ -736,6 +784,11 @@ static void wants_follow_scores_challenge_and_identity(void **state)
     assert_int_equal(mien_proof_wants(the.proof), always);
     pass_challenge(); /* now a smile */
     assert_int_equal(mien_proof_wants(the.proof), always | MIEN_WANT_EXPRESSION);
+    struct mien_proof_rules r = rules_of(THREE, 3);
+    r.have = always & ~(unsigned)MIEN_WANT_BLENDSHAPES; /* no more than there is */
+    make(&r);
+    begin();
+    assert_int_equal(mien_proof_wants(the.proof), r.have);
 }
 
 static void become(float x, float y)
@@ -807,6 +860,18 @@ static void a_deepfake_ends_the_session(void **state)
     must_be_over(MIEN_PROOF_ENDED);
 }
 
+static void something_outside_ends_the_session(void **state)
+{
+    (void)state;
+    begin_three();
+    frame_after(100);
+    took(mien_proof_stop(the.proof, the.now, "Max failures", "flood", the.action));
+    must_close(1008, "Max failures", "flood");
+    must_be_over(MIEN_PROOF_ENDED);
+    took(mien_proof_stop(the.proof, the.now, "Max failures", "flood", the.action));
+    assert_int_equal(the.n, 0);
+}
+
 static void everything_at_once_fits_into_the_actions(void **state)
 {
     (void)state;
@@ -830,6 +895,7 @@ int main(void)
         cmocka_unit_test(begin_issues_the_first_challenge),
         cmocka_unit_test(drawn_challenges_do_not_repeat_and_have_both_kinds),
         cmocka_unit_test(drawing_has_no_bias),
+        cmocka_unit_test(only_what_can_be_judged_is_drawn),
         cmocka_unit_test(each_challenge_has_its_own_nonce_and_id),
         cmocka_unit_test(without_randomness_the_session_ends),
         cmocka_unit_test(success_ends_a_challenge_and_issues_the_next),
@@ -852,12 +918,14 @@ int main(void)
         cmocka_unit_test(scores_are_told_about_once_a_second),
         cmocka_unit_test(a_frame_taken_before_the_challenge_does_not_count_for_it),
         cmocka_unit_test(a_face_in_the_act_is_not_taken_for_a_face_at_rest),
+        cmocka_unit_test(with_two_people_in_the_picture_nothing_is_passed),
         cmocka_unit_test(frames_are_mirrored_only_as_the_first_one_says),
         cmocka_unit_test(wants_follow_scores_challenge_and_identity),
         cmocka_unit_test(another_persons_face_ends_the_session),
         cmocka_unit_test(one_unlike_frame_is_looked_at_again),
         cmocka_unit_test(the_person_is_the_mean_of_the_first_faces),
         cmocka_unit_test(a_deepfake_ends_the_session),
+        cmocka_unit_test(something_outside_ends_the_session),
         cmocka_unit_test(everything_at_once_fits_into_the_actions),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
