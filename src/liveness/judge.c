@@ -49,9 +49,9 @@ static const struct rule rule_of[MIEN_CHALLENGES] = {
     [MIEN_ANGRY] = {"angry", "Look angry", "Draw your eyebrows together", FACE, 300},
 };
 
-static const char NO_FACE[] = "Show your face to the camera", STRAIGHT[] = "Look straight into the camera", BACK[] = "Go back to a straight, relaxed face first",
-                  SLOWLY[] = "Go back and do it again, more slowly", HOLD[] = "Hold it", ALIVE_HINT[] = "Hold it and blink", OTHER_WAY[] = "The other way",
-                  TOO_LONG[] = "Open your eyes again, quickly";
+static const char NO_FACE[] = "Show your face to the camera", STRAIGHT[] = "Look straight into the camera",
+                  BACK[] = "Go back to a straight, relaxed face first", SLOWLY[] = "Go back and do it again, more slowly", HOLD[] = "Hold it",
+                  ALIVE_HINT[] = "Hold it and blink", OTHER_WAY[] = "The other way", TOO_LONG[] = "Open your eyes again, quickly";
 
 const char *mien_challenge_name(enum mien_challenge c) { return rule_of[c].name; }
 
@@ -189,7 +189,10 @@ static struct mien_judgement blink(struct mien_judge *j, float value, const stru
         j->since_ms = now_ms;
     }
     if (j->state == CLOSED) j->peak = fmaxf(j->peak, 0.5f * value);
-    return judgement(j, value, false, 0.5f * value, j->state == CLOSED && now_ms - j->since_ms > BLINK_MS ? TOO_LONG : value > NEAR ? rule_of[MIEN_BLINK].further : NULL);
+    return judgement(j, value, false, 0.5f * value,
+                     j->state == CLOSED && now_ms - j->since_ms > BLINK_MS ? TOO_LONG
+                     : value > NEAR                                        ? rule_of[MIEN_BLINK].further
+                                                                           : NULL);
 }
 
 static struct mien_judgement judge(struct mien_judge *j, const struct mien_rest_sample *now, int64_t now_ms)
@@ -197,11 +200,10 @@ static struct mien_judgement judge(struct mien_judge *j, const struct mien_rest_
     const enum kind kind = rule_of[j->challenge].kind;
     float value = mien_signs_value(j->challenge, j->mirrored, &j->rest, now);
     if (kind == HEAD) return hold(j, value, now_ms, true, true);
-    if (kind == STILL_FACE) return hold(j, value, now_ms, true, false);
     if (kind == BLINK) return blink(j, value, now, now_ms);
     const bool facing = mien_signs_head_change(&j->rest, now) <= FACING_DEG;
     if (!facing) value = fminf(value, 0.9f * STAYS);
-    struct mien_judgement said = hold(j, value, now_ms, false, true);
+    struct mien_judgement said = hold(j, value, now_ms, kind == STILL_FACE, kind != STILL_FACE);
     if (!facing && !said.passed) said.hint = STRAIGHT;
     return said;
 }

@@ -10,8 +10,19 @@
 #include "liveness/gestures.h"
 
 /* Points of the mesh: corners of the eyes, lips inside (middle and corners), brows (upper and lower edge of each). Left as in the image. */
-enum { EYE_1 = 33, EYE_2 = 133, EYE_3 = 362, EYE_4 = 263, LIP_UPPER = 13, LIP_LOWER = 14, MOUTH_LEFT = 78, MOUTH_RIGHT = 308, CORNER_LEFT = 61, CORNER_RIGHT = 291,
-    MESH_POINTS = 468 };
+enum {
+    EYE_1 = 33,
+    EYE_2 = 133,
+    EYE_3 = 362,
+    EYE_4 = 263,
+    LIP_UPPER = 13,
+    LIP_LOWER = 14,
+    MOUTH_LEFT = 78,
+    MOUTH_RIGHT = 308,
+    CORNER_LEFT = 61,
+    CORNER_RIGHT = 291,
+    MESH_POINTS = 468
+};
 static const short brow_left[] = {105, 66, 107, 63}, brow_right[] = {334, 296, 336, 293};
 
 /* Blendshapes and emotions by their place in mien_blendshape_name and mien_emotion_name. */
