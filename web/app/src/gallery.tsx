@@ -6,7 +6,7 @@ import type { Match, User } from './api'
 import { Check, Cross, People, Person, Photo as PhotoIcon, Trash } from './icons'
 import { useHasKey } from './key'
 import { PhotoInput, useObjectUrl } from './photo'
-import { Badge, Button, Card, Dialog, Empty, Field, Live, Meter, Notice, SectionHead, Spinner, TabPanel, Tabs } from './ui'
+import { Button, Card, Dialog, Empty, Field, Live, Meter, Notice, SectionHead, Spinner, TabPanel, Tabs } from './ui'
 
 const PAGE = 20
 type Tab = 'people' | 'enrol' | 'search'
@@ -92,7 +92,7 @@ function PeopleList({ onTotal, onEnrol }: { onTotal: (total: number) => void; on
   const from = (before.length - 1) * PAGE
   return (
     <Card>
-      <div ref={heading} tabIndex={-1} className="outline-none" aria-label="Enrolled people">
+      <div ref={heading} role="group" tabIndex={-1} className="outline-none" aria-label="Enrolled people">
         <Live className="sr-only">{said}</Live>
         {wrong !== null ? (
           <Notice tone="bad" title="The list could not be loaded" testId="gallery-error" action={<Button onClick={load}>Try again</Button>}>{wrong}</Notice>
@@ -176,7 +176,6 @@ function Enrol({ onDone }: { onDone: () => void }) {
   const [wrong, setWrong] = useState<string | null>(null)
   const [done, setDone] = useState<string | null>(null)
   const [missing, setMissing] = useState(false)
-  const results = useRef<HTMLDivElement>(null)
 
   const change = () => {
     setWrong(null)
@@ -186,17 +185,18 @@ function Enrol({ onDone }: { onDone: () => void }) {
     if (photo === null) return
     change()
     setMissing(false)
-    setPhotos((p) => [...p.filter((t) => t.state === 'waiting'), { photo, state: 'waiting', message: '' }])
+    setPhotos((p) => [...p, { photo, state: 'waiting', message: '' }])
   }
   const submit = async (e: FormEvent) => {
     e.preventDefault()
     change()
-    if (photos.length === 0) return setMissing(true)
+    if (photos.every((p) => p.state !== 'waiting')) return setMissing(true)
     setBusy(true)
-    const results = photos.map((p): Taken => ({ ...p, state: 'waiting', message: '' }))
-    let taken = 0
+    const results = [...photos]
+    let taken = photos.filter((p) => p.state === 'taken').length
     try {
       for (const [i, p] of results.entries()) {
+        if (p.state !== 'waiting') continue
         const answer = await enroll(id, name, p.photo, add || taken > 0)
         if (answer.success) taken++
         results[i] = { ...p, state: answer.success ? 'taken' : 'refused', message: answer.message }
@@ -212,6 +212,8 @@ function Enrol({ onDone }: { onDone: () => void }) {
       setBusy(false)
     }
   }
+  /* Photos of this person were enrolled: what is added now belongs to the same person. */
+  const bound = photos.some((p) => p.state === 'taken')
   const again = () => {
     setId('')
     setName('')
@@ -222,16 +224,16 @@ function Enrol({ onDone }: { onDone: () => void }) {
     <form onSubmit={submit} className="grid items-start gap-5 lg:grid-cols-2">
       <Card title="Person">
         <div className="space-y-4">
-          <Field label="User id" hint="What your service knows the person by; it must be unique." required maxLength={128} autoComplete="off" value={id} data-testid="enrol-id" onChange={(e) => setId(e.target.value)} />
-          <Field label="Name (optional)" hint="Shown in matches." maxLength={255} autoComplete="off" value={name} data-testid="enrol-name" onChange={(e) => setName(e.target.value)} />
+          <Field label="User id" hint="What your service knows the person by; it must be unique." required maxLength={128} autoComplete="off" value={id} disabled={bound} data-testid="enrol-id" onChange={(e) => setId(e.target.value)} />
+          <Field label="Name (optional)" hint="Shown in matches." maxLength={255} autoComplete="off" value={name} disabled={bound} data-testid="enrol-name" onChange={(e) => setName(e.target.value)} />
           <label className="flex items-start gap-3 text-[0.9375rem]">
-            <input type="checkbox" checked={add} onChange={(e) => setAdd(e.target.checked)} data-testid="enrol-append" className="mt-0.5 size-5 accent-accent" />
+            <input type="checkbox" checked={add} onChange={(e) => setAdd(e.target.checked)} data-testid="enrol-append" className="size-6 shrink-0 accent-accent" />
             <span>Keep photos that were enrolled before<span className="block text-sm text-muted">Otherwise the new ones replace them.</span></span>
           </label>
         </div>
       </Card>
       <Card title="Photos">
-        <PhotoInput compact pastes label="Photo of the person" testId="enrol-photo" value={null} onChange={take} />
+        <PhotoInput compact pastes multiple label="Photos of the person" testId="enrol-photo" value={null} onChange={take} />
         {missing && <p role="alert" className="mt-2 text-sm text-bad">Add at least one photo.</p>}
         {photos.length > 0 && (
           <ul className="mt-4 space-y-3" aria-label="Photos to enrol" data-testid="enrol-photos">
@@ -248,7 +250,7 @@ function Enrol({ onDone }: { onDone: () => void }) {
                     </span>
                   )}
                 </span>
-                {p.state === 'waiting' && !busy && (
+                {p.state !== 'taken' && !busy && (
                   <Button variant="quiet" className="px-2.5 text-muted" aria-label={`Leave out photo ${i + 1}`} onClick={() => setPhotos(photos.filter((q) => q !== p))}><Trash /></Button>
                 )}
               </li>
@@ -256,9 +258,11 @@ function Enrol({ onDone }: { onDone: () => void }) {
           </ul>
         )}
       </Card>
-      <div ref={results} className="flex flex-wrap items-center gap-4 lg:col-span-2">
-        <Button variant="primary" type="submit" busy={busy} data-testid="enrol-submit">Enrol</Button>
-        {done !== null && <Button onClick={again}>Enrol another person</Button>}
+      <div className="flex flex-wrap items-center gap-4 lg:col-span-2">
+        {(done === null || photos.some((p) => p.state === 'waiting')) && (
+          <Button variant="primary" type="submit" busy={busy} data-testid="enrol-submit">Enrol</Button>
+        )}
+        {bound && !busy && <Button onClick={again} data-testid="enrol-another">Enrol another person</Button>}
         <Live className="min-w-0 basis-full sm:flex-1 sm:basis-auto">
           {done !== null && <Notice tone="good" testId="enrol-done">{done}</Notice>}
           {wrong !== null && <Notice tone="bad" testId="enrol-error">{wrong}</Notice>}
@@ -328,9 +332,9 @@ export default function Gallery() {
   const [tab, setTab] = useState<Tab>('people')
   const [total, setTotal] = useState<number | null>(null)
   const tabs = [
-    { id: 'people', label: <span className="flex items-center gap-2">People {total !== null && <Badge testId="gallery-total">{total}</Badge>}</span> },
+    { id: 'people', label: <span className="flex items-center gap-2">People {total !== null && <span data-testid="gallery-total" className="text-sm text-muted tabular-nums">{total}</span>}</span> },
     { id: 'enrol', label: 'Enrol' },
-    { id: 'search', label: 'Search by photo' },
+    { id: 'search', label: 'Search' },
   ] as const
   const count = useCallback(() => void users(1, null).then((p) => setTotal(p.total), () => undefined), [])
   return (

@@ -101,7 +101,7 @@ function CameraView({ onTaken, onCancel }: { onTaken: (photo: Blob) => void; onC
   )
 }
 
-export function PhotoInput({ label, value, onChange, overlay, testId, compact = false, pastes = false }: {
+export function PhotoInput({ label, value, onChange, overlay, testId, compact = false, pastes = false, multiple = false }: {
   label: string
   value: Blob | null
   onChange: (photo: Blob | null) => void
@@ -111,6 +111,8 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
   compact?: boolean
   /** Whether a pasted picture lands here. */
   pastes?: boolean
+  /** Whether several may be given at once; each is told by a call of its own. */
+  multiple?: boolean
 }) {
   const file = useRef<HTMLInputElement>(null)
   const image = useRef<HTMLImageElement>(null)
@@ -123,16 +125,13 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
   const [shownWidth, setShownWidth] = useState(0)
   const url = useObjectUrl(value)
 
-  const take = (photo: Blob | null | undefined) => {
-    if (photo == null) return
-    if (photo.type !== '' && !photo.type.startsWith('image/')) {
-      setWrong('That file is not a picture.')
-      return
-    }
-    setWrong(null)
+  const take = (photos: Blob[]) => {
+    const pictures = photos.filter((p) => p.type === '' || p.type.startsWith('image/')).slice(0, multiple ? undefined : 1)
+    setWrong(pictures.length === 0 && photos.length > 0 ? 'That file is not a picture.' : null)
+    if (pictures.length === 0) return
     leaveCamera()
     setSize(null)
-    onChange(photo)
+    pictures.forEach(onChange)
   }
   /* The button that had the focus goes away: what follows begins at the group. */
   const leaveCamera = () => {
@@ -145,7 +144,7 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
   }
   useEffect(() => {
     if (!pastes) return
-    const pasted = (e: ClipboardEvent) => take([...(e.clipboardData?.files ?? [])].find((f) => f.type.startsWith('image/')))
+    const pasted = (e: ClipboardEvent) => take([...(e.clipboardData?.files ?? [])].filter((f) => f.type.startsWith('image/')))
     addEventListener('paste', pasted)
     return () => removeEventListener('paste', pasted)
   })
@@ -160,16 +159,16 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
   const drop = (e: DragEvent) => {
     e.preventDefault()
     setOver(false)
-    take(e.dataTransfer.files[0])
+    take([...e.dataTransfer.files])
   }
   const drag = { onDragOver: (e: DragEvent) => (e.preventDefault(), setOver(true)), onDragLeave: () => setOver(false), onDrop: drop }
   const buttons = (
     <>
-      <Button onClick={() => file.current?.click()} data-testid={testId + '-choose'}>
-        <PhotoIcon /> {value === null ? 'Choose a photo' : 'Another photo'}
+      <Button className={value === null ? '' : 'px-3'} onClick={() => file.current?.click()} data-testid={testId + '-choose'}>
+        <PhotoIcon /> {value !== null ? 'Change' : multiple ? 'Choose photos' : 'Choose a photo'}
       </Button>
-      <Button onClick={() => setCamera(true)} data-testid={testId + '-camera'}>
-        <Camera /> Use the camera
+      <Button className={value === null ? '' : 'px-3'} onClick={() => setCamera(true)} data-testid={testId + '-camera'}>
+        <Camera /> {value !== null ? 'Camera' : 'Use the camera'}
       </Button>
     </>
   )
@@ -180,17 +179,18 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
         ref={file}
         type="file"
         accept="image/*"
+        multiple={multiple}
         tabIndex={-1}
         aria-hidden="true"
         className="hidden"
         data-testid={testId + '-file'}
         onChange={(e) => {
-          take(e.target.files?.[0])
+          take([...(e.target.files ?? [])])
           e.target.value = ''
         }}
       />
       {camera ? (
-        <CameraView onTaken={take} onCancel={leaveCamera} />
+        <CameraView onTaken={(photo) => take([photo])} onCancel={leaveCamera} />
       ) : value === null ? (
         <div
           {...drag}
@@ -200,7 +200,7 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
           }
         >
           <span className="grid size-12 place-items-center rounded-full bg-accent-soft text-accent"><PhotoIcon className="size-6" /></span>
-          <p aria-hidden="true"><span className="font-medium">{label}</span><br /><span className="text-sm text-muted">Drop it here{pastes && ', paste it'}, or</span></p>
+          <p aria-hidden="true"><span className="font-medium">{label}</span><br /><span className="text-sm text-muted">{multiple ? 'Drop them here' : 'Drop it here'}{pastes && ', paste'}, or</span></p>
           <div className="flex flex-wrap justify-center gap-2">{buttons}</div>
         </div>
       ) : (
@@ -223,7 +223,7 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
           </div>
           <div className="mt-3 flex flex-wrap gap-2">
             {buttons}
-            <Button variant="quiet" onClick={remove} aria-label={'Remove: ' + label}><Trash /> Remove</Button>
+            <Button variant="quiet" className="px-3" onClick={remove} aria-label={'Remove: ' + label}><Trash /> Remove</Button>
           </div>
         </div>
       )}

@@ -80,8 +80,11 @@ export function Plot({ title, series, span, format, least = 1, testId }: {
         </svg>
         <span aria-hidden="true" className="absolute left-0 top-0 -translate-y-1/3 bg-surface pr-1 text-xs text-muted tabular-nums">{format(top)}</span>
       </div>
-      <div aria-hidden="true" className="mt-1.5 flex flex-wrap justify-between gap-x-4 text-xs text-muted">
-        <span>{Math.round(span / 60000)} minutes</span>
+      <div aria-hidden="true" className="mt-1.5 flex justify-between text-xs text-muted">
+        <span>{Math.round(span / 60000) === 1 ? '1 minute ago' : `${Math.round(span / 60000)} minutes ago`}</span>
+        <span>now</span>
+      </div>
+      <div aria-hidden="true" className="mt-1 min-h-4 text-xs text-muted">
         {series.length > 1 && (
           <span className="flex gap-3">
             {series.map((s, i) => (
@@ -92,7 +95,6 @@ export function Plot({ title, series, span, format, least = 1, testId }: {
             ))}
           </span>
         )}
-        <span>now</span>
       </div>
     </figure>
   )

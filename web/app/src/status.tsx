@@ -25,7 +25,7 @@ function duration(seconds: number): string {
 const ms = (v: number) => (v < 9.95 ? v.toFixed(1) : Math.round(v).toString()) + ' ms'
 const rate = (v: number) => (v < 9.95 && v !== Math.round(v) ? v.toFixed(1) : Math.round(v).toString()) + ' /s'
 const count = (v: number) => Math.round(v).toString()
-const mebibytes = (v: number) => Math.round(v / 2 ** 20) + ' MiB'
+const mebibytes = (v: number) => Math.round(v) + ' MiB'
 
 interface Watched {
   health: Health | null
@@ -41,16 +41,17 @@ function useWatch(): Watched {
   const hasKey = useHasKey()
   useEffect(() => {
     let left = false
+    let locked = false // then only a key, which begins this anew, makes asking again worth while
     let timer = 0
     const look = async () => {
-      const [h, m] = await Promise.allSettled([health(), metricsText()])
+      const [h, m] = await Promise.allSettled([health(), locked ? null : metricsText()])
       if (left) return
+      locked ||= m.status === 'rejected' && m.reason instanceof Problem && (m.reason.status === 401 || m.reason.status === 403)
       setWatched((old) => {
         const next: Watched = { ...old, health: h.status === 'fulfilled' ? h.value : old.health, unreachable: h.status === 'rejected' }
-        if (m.status === 'rejected') {
-          const locked = m.reason instanceof Problem && (m.reason.status === 401 || m.reason.status === 403)
-          return { ...next, metrics: locked ? 'locked' : wordsOf(m.reason) }
-        }
+        if (locked) return { ...next, metrics: 'locked' }
+        if (m.status === 'rejected') return { ...next, metrics: wordsOf(m.reason) }
+        if (m.value === null) return next
         const samples = parseMetrics(m.value)
         const now = read(samples, Date.now())
         const last = old.readings.at(-1)
@@ -88,12 +89,14 @@ function Plots({ readings }: { readings: Reading[] }) {
       return { at: after.at, value: seconds === null ? null : seconds * 1000 }
     })
   const plain = (of: (r: Reading) => number) => readings.map((r) => ({ at: r.at, value: Number.isFinite(of(r)) ? of(r) : null }))
+  const seen = (readings.at(-1)?.at ?? 0) - (readings[0]?.at ?? 0)
+  const span = Math.min(SPAN_MS, Math.max(1, Math.ceil(seen / 60_000)) * 60_000)
   return (
     <div className="grid gap-4 sm:grid-cols-2">
-      <Plot testId="plot-requests" title="Requests" span={SPAN_MS} format={rate} series={[{ name: 'all', points: perSecond((r) => r.requests) }]} />
-      <Plot testId="plot-latency" title="Time to answer" span={SPAN_MS} format={ms} least={50} series={[{ name: 'half below', points: latency(0.5) }, { name: '95 % below', points: latency(0.95) }]} />
-      <Plot testId="plot-queue" title="Load" span={SPAN_MS} format={count} least={2} series={[{ name: 'busy workers', points: plain((r) => r.busy) }, { name: 'waiting', points: plain((r) => r.queue) }]} />
-      <Plot testId="plot-memory" title="Memory" span={SPAN_MS} format={mebibytes} least={2 ** 27} series={[{ name: 'resident', points: plain((r) => r.memory) }]} />
+      <Plot testId="plot-requests" title="Requests" span={span} format={rate} series={[{ name: 'all', points: perSecond((r) => r.requests) }]} />
+      <Plot testId="plot-latency" title="Time to answer" span={span} format={ms} least={50} series={[{ name: 'median', points: latency(0.5) }, { name: '95 %', points: latency(0.95) }]} />
+      <Plot testId="plot-queue" title="Load" span={span} format={count} least={2} series={[{ name: 'busy workers', points: plain((r) => r.busy) }, { name: 'waiting', points: plain((r) => r.queue) }]} />
+      <Plot testId="plot-memory" title="Memory" span={span} format={mebibytes} least={100} series={[{ name: 'resident', points: plain((r) => r.memory / 2 ** 20) }]} />
     </div>
   )
 }
@@ -106,15 +109,15 @@ function ModelTable({ rows }: { rows: ModelRow[] }) {
           <thead className="text-left text-sm text-muted">
             <tr className="border-b border-line">
               <th className="pb-2 pr-4 font-normal" scope="col">Network</th>
-              <th className="pb-2 pr-4 text-right font-normal" scope="col">Runs</th>
-              <th className="pb-2 text-right font-normal" scope="col">Mean time</th>
+              <th className="pb-2 pr-3 text-right font-normal" scope="col">Runs</th>
+              <th className="pb-2 text-right font-normal" scope="col">Mean</th>
             </tr>
           </thead>
           <tbody>
             {rows.map((r) => (
               <tr key={r.model} className="border-b border-line last:border-0">
-                <th scope="row" className="py-2 pr-4 text-left font-mono text-sm font-normal">{r.model}</th>
-                <td className="py-2 pr-4 text-right tabular-nums">{r.runs.toLocaleString()}</td>
+                <th scope="row" className="py-2 pr-3 text-left font-mono text-sm font-normal break-all">{r.model}</th>
+                <td className="py-2 pr-3 text-right tabular-nums">{r.runs.toLocaleString()}</td>
                 <td className="whitespace-nowrap py-2 text-right tabular-nums">{r.meanMs === null ? '–' : r.meanMs.toFixed(2) + ' ms'}</td>
               </tr>
             ))}

@@ -47,7 +47,7 @@ function Faces({ faces, selected, onSelect, size, k }: { faces: Face[]; selected
         const colour = live === undefined ? '#ffffff' : live ? '#8be3d7' : '#ffb4ab'
         const roomy = (x2 - x1) / k > 64
         const words = `${i + 1}` + (chosen || roomy ? ['', ...faceWords(face)].join(' · ') : '')
-        const wide = (words.length * 7.1 + 12) * k
+        const wide = (words.length * (chosen ? 6.9 : 6.3) + 14) * k
         const left = Math.max(0, Math.min(x1, size.width - wide))
         const above = y1 > 26 * k ? y1 - 24 * k : Math.min(y2 + 4 * k, size.height - 22 * k)
         return (
@@ -102,12 +102,12 @@ function FaceDetails({ face }: { face: Face }) {
         <Meter label="Certainty of the detector" value={face.detection_score} />
       </div>
       <div className="space-y-3">
-        <h4 className="flex items-center justify-between gap-2 font-medium">
+        <h3 className="flex items-center justify-between gap-2 font-semibold">
           Liveness
           {face.liveness !== null && (
             <Badge tone={face.liveness.is_live ? 'good' : 'bad'} testId="face-live">{face.liveness.is_live ? 'Live capture' : 'Not a live capture'}</Badge>
           )}
-        </h4>
+        </h3>
         {face.liveness === null ? (
           <p className="text-[0.9375rem] text-muted">No anti-spoofing model is installed.</p>
         ) : (
@@ -125,7 +125,7 @@ function FaceDetails({ face }: { face: Face }) {
       </div>
       {emotions.length > 0 && (
         <div className="space-y-3">
-          <h4 className="font-medium">Expression</h4>
+          <h3 className="font-semibold">Expression</h3>
           {emotions.map(([name, value]) => <Meter key={name} label={name[0]!.toUpperCase() + name.slice(1)} value={value} text={`${Math.round(value * 100)} %`} />)}
         </div>
       )}
@@ -208,7 +208,7 @@ function Verdict({ result }: { result: Comparison }) {
         {result.match ? 'The faces are more alike than the threshold asks for.' : 'The faces are less alike than the threshold asks for.'}
       </Notice>
       <div className="space-y-3">
-        <Meter label="Similarity (cosine)" value={result.similarity} mark={result.threshold} text={result.similarity.toFixed(3)} tone={result.match ? 'good' : 'bad'} testId="compare-similarity" />
+        <Meter label="Similarity (cosine)" value={result.similarity} mark={result.threshold} text={result.similarity.toFixed(3).replace('-', '−')} tone={result.match ? 'good' : 'bad'} testId="compare-similarity" />
         <Meter label="Confidence" value={result.confidence} />
         <p className="text-sm text-muted">
           Quality {result.quality_1.score.toFixed(2)} and {result.quality_2.score.toFixed(2)} · {result.model} · {result.processing_time_ms} ms

@@ -145,7 +145,8 @@ export function Meter({ label, value, mark, tone = 'info', text, testId }: {
   testId?: string
 }) {
   const shown = Math.min(1, Math.max(0, value))
-  const words = text ?? value.toFixed(2)
+  const words = text ?? value.toFixed(2).replace('-', '−')
+  const needed = mark?.toFixed(3).replace(/0$/, '')
   return (
     <div data-testid={testId} data-value={value}>
       <div className="flex items-baseline justify-between gap-3 text-sm">
@@ -158,7 +159,7 @@ export function Meter({ label, value, mark, tone = 'info', text, testId }: {
         aria-valuemin={0}
         aria-valuemax={1}
         aria-valuenow={shown}
-        aria-valuetext={words + (mark !== undefined ? `, at least ${mark.toFixed(2)} is needed` : '')}
+        aria-valuetext={words + (mark !== undefined ? `, at least ${needed} is needed` : '')}
         className="relative mt-1.5 h-2 rounded-full bg-sunken"
       >
         <div className={'meter-fill h-full rounded-full transition-[width] duration-500 ' + METER[tone]} style={{ width: shown * 100 + '%' }} />
@@ -167,7 +168,7 @@ export function Meter({ label, value, mark, tone = 'info', text, testId }: {
       {mark !== undefined && (
         <div aria-hidden="true" className="relative mt-1 h-4 text-xs text-muted">
           <span className="absolute -translate-x-1/2 whitespace-nowrap" style={{ left: `clamp(1.500rem, ${mark * 100}%, calc(100% - 1.500rem))` }}>
-            {mark.toFixed(2)}
+            {needed}
           </span>
         </div>
       )}
@@ -273,7 +274,7 @@ export function SectionHead({ title, children }: { title: string; children: Reac
   return (
     <div className="mb-6">
       <h1 id="section-title" tabIndex={-1} className="text-2xl font-semibold tracking-tight sm:text-3xl">{title}</h1>
-      <p className="mt-1.5 max-w-2xl text-muted">{children}</p>
+      <p className="mt-1.5 max-w-3xl text-pretty text-muted">{children}</p>
     </div>
   )
 }
