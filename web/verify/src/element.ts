@@ -160,7 +160,7 @@ export class MienVerify extends HTMLElement {
         this.#stage.classList.toggle('seen', feedback.face && feedback.faces < 2)
         this.#murmur(view.feedback(feedback))
       },
-      scores: (scores) => view.scores(scores),
+      scores: (scores, final) => view.scores(scores, final),
     }
     const live = new LiveSession(socketAddress(session, this.#server), new Snapshots(this.#video), listener, signal)
     return live.done

@@ -39,7 +39,7 @@ export interface Listener {
   issued(challenge: Challenge): void
   ended(passed: boolean): void
   feedback(feedback: Feedback): void
-  scores(scores: Scores): void
+  scores(scores: Scores, final: number | null): void
 }
 
 type Data = Readonly<Record<string, unknown>>
@@ -97,7 +97,8 @@ export function socketAddress(session: Session, server: string | null): string {
 
 const REASON_OF_WORDS: Readonly<Record<string, Reason>> = {
   'invalid session': 'invalid_session', 'session timeout': 'session_timeout', 'max failures': 'max_failures', 'replay attack detected': 'replay_detected',
-  'invalid nonce': 'invalid_nonce', 'deepfake detected': 'deepfake_detected',
+  'invalid nonce': 'invalid_nonce', 'deepfake detected': 'deepfake_detected', 'too few challenges completed': 'not_shown', 'no gesture completed': 'not_shown',
+  'no expression completed': 'not_shown',
 }
 const REASON_OF_CODE: Readonly<Record<number, Reason>> = { 1009: 'too_large', 1011: 'server_error', 1012: 'unavailable', 1013: 'unavailable' }
 
@@ -185,7 +186,7 @@ export class LiveSession {
       case 'challenge_issued': return this.#issued(data)
       case 'challenge_completed': return this.listener.ended(true)
       case 'challenge_failed': return this.listener.ended(false)
-      case 'score_update': return this.listener.scores(scoresOf(data))
+      case 'score_update': return this.#scores(data)
       case 'feedback': return this.#feedback(data)
       case 'verification_success': return this.#success(data)
       case 'verification_failed': return this.#failed(data)
@@ -202,7 +203,12 @@ export class LiveSession {
     })
   }
 
+  #scores(data: Data): void {
+    this.listener.scores(scoresOf(data), number(data, 'final_score'))
+  }
+
   #feedback(data: Data): void {
+    this.#scores(data)
     this.listener.feedback({ face: data['face_present'] === true, faces: number(data, 'faces') ?? 0, hint: text(data, 'hint') || null })
   }
 

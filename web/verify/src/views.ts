@@ -58,22 +58,21 @@ export function success(t: Texts, result: Success): HTMLElement {
 /** Bars of the scores with the mark that has to be reached. */
 export class ScoreView {
   readonly element: HTMLElement
-  readonly #rows = new Map<string, { bar: HTMLElement; fill: HTMLElement; text: HTMLElement; row: HTMLElement }>()
+  readonly #rows = new Map<string, { bar: HTMLElement; fill: HTMLElement; text: HTMLElement }>()
   readonly #pass: number
 
   constructor(readonly t: Texts, pass = PASS) {
     this.#pass = pass
     this.element = h('div', { class: 'scores' }, h('h3', {}, t.scores))
-    for (const name of ['liveness', 'emotion', 'deepfake'] as const) this.#add(name, t[name])
+    for (const name of ['liveness', 'emotion', 'deepfake', 'final'] as const) this.#add(name, t[name])
     this.element.append(h('p', { class: 'soft small' }, fill(t.needed, { threshold: pass.toFixed(2) })))
   }
 
-  show(scores: Scores, final: number | null = null): void {
-    if (final !== null && !this.#rows.has('final')) this.#add('final', this.t.final)
+  show(scores: Scores, final: number | null): void {
     this.#set('liveness', scores.liveness_score)
     this.#set('emotion', scores.emotion_score)
     this.#set('deepfake', scores.deepfake_score)
-    if (final !== null) this.#set('final', final)
+    this.#set('final', final)
   }
 
   #add(name: string, label: string): void {
@@ -83,10 +82,8 @@ export class ScoreView {
     bar.style.setProperty('--mark', `${100 * this.#pass}%`)
     const text = h('b', { 'aria-hidden': 'true' }, UNKNOWN)
     const row = h('div', { class: 'score' }, h('span', { 'aria-hidden': 'true' }, label), bar, text)
-    const note = this.element.querySelector('p')
-    if (note === null) this.element.append(row)
-    else note.before(row)
-    this.#rows.set(name, { bar, fill: inside, text, row })
+    this.element.append(row)
+    this.#rows.set(name, { bar, fill: inside, text })
   }
 
   #set(name: string, value: number | null): void {
@@ -156,14 +153,14 @@ export class ChallengeView {
 
   /** Returns the words for what is seen. */
   feedback(feedback: Feedback): string {
-    const seen = !feedback.face ? this.t.no_face : feedback.faces > 1 ? this.t.many_faces : null
-    const hint = seen ?? (feedback.hint === null ? this.t.waiting : (this.t.server[feedback.hint] ?? feedback.hint))
+    const seen = !feedback.face ? this.t.no_face : feedback.faces > 1 ? this.t.many_faces : this.t.waiting
+    const hint = feedback.hint === null ? seen : (this.t.server[feedback.hint] ?? feedback.hint)
     if (this.#outcome === null) this.#hint.textContent = hint
     return hint
   }
 
-  scores(scores: Scores): void {
-    this.#scores.show(scores)
+  scores(scores: Scores, final: number | null): void {
+    this.#scores.show(scores, final)
   }
 
   /** The countdown. */

@@ -5,7 +5,7 @@ export const REASONS = [
   'camera_denied', 'camera_missing', 'camera_busy', 'camera_unsuitable', 'camera_insecure', 'camera_unsupported', 'camera_lost',
   'not_configured', 'unauthorized', 'forbidden', 'refused', 'unavailable', 'unreachable',
   'connection_failed', 'connection_lost', 'invalid_session', 'session_timeout', 'max_failures', 'replay_detected', 'invalid_nonce', 'deepfake_detected',
-  'score_too_low', 'too_large', 'server_error', 'cancelled',
+  'not_shown', 'score_too_low', 'too_large', 'server_error', 'cancelled',
 ] as const
 export type Reason = (typeof REASONS)[number]
 
@@ -73,6 +73,7 @@ const OF_REASONS: Record<Reason, string> = {
   replay_detected: 'The pictures did not come in the order in which a camera takes them, or another face came in.',
   invalid_nonce: 'Pictures came that did not belong to this instruction.',
   deepfake_detected: 'The pictures do not look like those of a real camera. Switch off filters and virtual backgrounds, and try again.',
+  not_shown: 'Too few of the instructions were seen. Try again: move clearly, and keep your whole face in the oval.',
   score_too_low: 'The score stayed below what is needed. Try again with good light and without filters.',
   too_large: 'A picture was larger than the server takes.',
   server_error: 'The server had a problem. Try again later.',
