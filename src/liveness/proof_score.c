@@ -49,8 +49,7 @@ static float mean_change(const struct series *s)
 
 /* Movement is judged over windows of frames that lie SAMPLE_MS apart: between frames of one tenth of a second lids and lips move no farther than the mesh
  * network's jitter. A window begins with the last frame of the one before. */
-enum { WINDOW = 6, SAMPLE_MS = 250, MESH = 468 };
-struct sample { struct mien_face face; float mesh[3 * MIEN_MAX_MESH]; };
+enum { WINDOW_PAIRS = 5, SAMPLE_MS = 250 };
 
 /* A transition is looked at over PATH_STEPS steps from frame to frame, while frames come fast enough to see it. */
 enum { PATH_STEPS = 4, STEP_MS = 250 };
@@ -66,8 +65,7 @@ struct transitions {
 struct mien_proof_score {
     struct mien_proof_settings settings;
     unsigned looks;
-    struct sample sample[WINDOW];
-    int samples;
+    struct mien_movement movement; /* of the window so far */
     int64_t sampled_ms;
     struct transitions expression;
     struct series depth, motion, antispoof, confidence, match, genuine;
@@ -94,32 +92,32 @@ unsigned mien_proof_score_wants(const struct mien_proof_score *p)
     return turn[p->looks % (sizeof turn / sizeof *turn)];
 }
 
+/* Of a smaller face the mesh network's jitter looks like movement, and the deepfake networks, which were trained on crops of 256 pixels, see blur. */
+#define LEAST_FACE 96.0f
+
+static bool is_large(const struct mien_face *f) { return fminf(f->box.x1 - f->box.x0, f->box.y1 - f->box.y0) >= LEAST_FACE; }
+
 /* ---- depth and movement ---- */
 
-static void judge_window(struct mien_proof_score *p)
+static void end_window(struct mien_proof_score *p)
 {
-    struct mien_frame frame[WINDOW];
-    for (int i = 0; i < WINDOW; i++) frame[i] = (struct mien_frame){.face = &p->sample[i].face};
-    const struct mien_modality motion = mien_motion_score(&p->settings.fusion, frame, WINDOW);
+    const struct mien_modality motion = mien_movement_score(&p->settings.fusion, &p->movement);
     if (motion.present) add(&p->motion, motion.score);
-    p->sample[0] = p->sample[WINDOW - 1];
-    p->sample[0].face.mesh = p->sample[0].mesh;
-    p->samples = 1;
+    p->movement.moving = p->movement.still = p->movement.warp = 0.0;
+    p->movement.pairs = 0;
 }
 
 static void take_mesh(struct mien_proof_score *p, const struct mien_look *look)
 {
     const struct mien_face *f = look->face;
-    if (f->mesh == NULL || f->mesh_points < MESH || f->mesh_points > MIEN_MAX_MESH || !(f->mesh_presence >= 0.5f)) return;
-    if (p->samples > 0 && look->at_ms - p->sampled_ms < SAMPLE_MS) return;
     const struct mien_frame frame = {.face = f, .photo_width = look->width, .photo_height = look->height};
+    if (f->mesh == NULL || f->mesh_points < MIEN_MOVEMENT_POINTS || !(f->mesh_presence >= 0.5f) || !is_large(f)) return;
+    if (p->movement.known && look->at_ms - p->sampled_ms < SAMPLE_MS) return;
     const struct mien_modality depth = mien_depth_score(&p->settings.fusion, &frame);
-    struct sample *s = &p->sample[p->samples++];
-    s->face = (struct mien_face){.mesh = s->mesh, .mesh_points = f->mesh_points, .mesh_presence = f->mesh_presence};
-    memcpy(s->mesh, f->mesh, 3 * sizeof *f->mesh * (size_t)f->mesh_points);
-    p->sampled_ms = look->at_ms;
     if (depth.present) add(&p->depth, depth.score);
-    if (p->samples == WINDOW) judge_window(p);
+    mien_movement_add(&p->movement, f);
+    p->sampled_ms = look->at_ms;
+    if (p->movement.pairs == WINDOW_PAIRS) end_window(p);
 }
 
 /* ---- smoothness of expressions ---- */
@@ -136,7 +134,7 @@ static float shape_change(const float *a, const float *b)
     return sqrtf(sum);
 }
 
-/* How unevenly the path over the last steps is spread: 0 = each the same, 1 = all in one, as in a cut. */
+/* How unevenly the path over the last steps, each as if it had taken 100 ms, is spread: 0 = each the same, 1 = all in one, as in a cut. */
 static void add_transition(struct transitions *t)
 {
     double path = 0.0, longest = 0.0;
@@ -152,9 +150,9 @@ static void add_transition(struct transitions *t)
 static void take_shapes(struct transitions *t, const struct mien_look *look)
 {
     const float *shape = look->face->blendshape;
-    const bool follows = t->has_shape && look->at_ms - t->at_ms <= STEP_MS;
-    if (!follows) t->steps = 0;
-    else t->step[t->steps++ % PATH_STEPS] = shape_change(shape, t->shape);
+    const int64_t ms = look->at_ms - t->at_ms;
+    if (!t->has_shape || ms <= 0 || ms > STEP_MS) t->steps = 0;
+    else t->step[t->steps++ % PATH_STEPS] = shape_change(shape, t->shape) * 100.0f / (float)ms; /* frames may be lost on the way */
     if (t->steps == 2 * PATH_STEPS) t->steps = PATH_STEPS;
     if (t->steps >= PATH_STEPS) add_transition(t);
     memcpy(t->shape, shape, sizeof t->shape);
@@ -187,7 +185,7 @@ static void take_networks(struct mien_proof_score *p, const struct mien_face *f)
     for (int i = 0; i < MIEN_EMOTIONS; i++) surest = fmaxf(surest, f->emotion[i]);
     if ((f->have & MIEN_WANT_EXPRESSION) != 0) add(&p->confidence, surest);
     if ((f->have & MIEN_WANT_SPOOF) != 0) add(&p->antispoof, f->live);
-    if ((f->have & MIEN_WANT_DEEPFAKE) != 0) add(&p->genuine, under_our_prior(f->genuine));
+    if ((f->have & MIEN_WANT_DEEPFAKE) != 0 && is_large(f)) add(&p->genuine, under_our_prior(f->genuine));
 }
 
 void mien_proof_score_look(struct mien_proof_score *p, const struct mien_look *look)
@@ -221,10 +219,13 @@ static struct mien_modality liveness(const struct mien_proof_score *p)
     return (struct mien_modality){true, l.score};
 }
 
+/* Never more than the smoothness: an expression that jumps is a picture that was exchanged. */
 static struct mien_modality emotion(const struct mien_proof_score *p)
 {
-    const struct mien_weighed parts[] = {{smoothness(&p->expression), 1.0f}, {mean(&p->confidence, FEW_EXPRESSIONS), 1.0f}, {mean(&p->match, 1), 1.0f}};
-    return (struct mien_modality){parts[1].value.present, mien_mean_of_present(parts, 3)};
+    const struct mien_modality smooth = smoothness(&p->expression), sure = mean(&p->confidence, FEW_EXPRESSIONS);
+    const struct mien_weighed parts[] = {{smooth, 1.0f}, {sure, 1.0f}, {mean(&p->match, 1), 1.0f}};
+    const float score = mien_mean_of_present(parts, 3);
+    return (struct mien_modality){sure.present, smooth.present ? fminf(score, smooth.score) : score};
 }
 
 static struct mien_modality deepfake(const struct mien_proof_score *p)

@@ -2,7 +2,7 @@
  *
  * liveness: 3-D depth from the mesh, movement that no flat photograph explains (mien_motion_score), and the anti-spoofing networks, of which a clear rejection
  * caps it. emotion: smoothness of transitions between frames, the networks' confidence, and whether what was asked for was seen. deepfake: mean of the
- * networks' probability "genuine" with its steadiness from frame to frame. Formulas and what was measured: docs/sessions.md. Pure: no clock, no networks. */
+ * networks' probability "genuine" with its steadiness from frame to frame. Formulas and what was measured: docs/liveness.md, "Scores of a live session". Pure: no clock, no networks. */
 #ifndef MIEN_LIVENESS_PROOF_SCORE_H
 #define MIEN_LIVENESS_PROOF_SCORE_H
 
@@ -29,7 +29,7 @@ void mien_proof_score_challenge(struct mien_proof_score *p, bool is_expression, 
 
 struct mien_proof_scores {
     struct mien_modality liveness, emotion, deepfake; /* absent: not seen enough yet, or the pack has no such network: then its weight goes to the others */
-    float final;
+    float final;                                      /* 0 without liveness */
     bool deepfake_detected;                           /* enough frames, and below the floor */
 };
 struct mien_proof_scores mien_proof_score_now(const struct mien_proof_score *p);
