@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart and fuzz_facebank in fuzz/corpus/. Run once and committed; needs
-python3-opencv and numpy.
+"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart, fuzz_facebank and fuzz_websocket in fuzz/corpus/. Run once and
+committed; needs python3-opencv and numpy.
 
 Tiny pictures of every format and of the features that have code of their own; no photograph is among them."""
 import base64
@@ -166,6 +166,27 @@ def facebanks():
     save('facebank', 'tiny', b'\x001e-45\n1e-50\n')
 
 
+def frame(first, payload=b'', mask=b'\x37\xfa\x21\x3d', length=None):
+    n = len(payload) if length is None else length
+    size = bytes([0x80 | n]) if n < 126 else b'\xfe' + struct.pack('>H', n) if n < 65536 else b'\xff' + struct.pack('>Q', n)
+    return bytes([first]) + size + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+
+
+def websockets():
+    """The first byte is the size of the pieces."""
+    text, euro = 'Grüße, 世界 🙂'.encode(), '€'.encode()
+    save('websocket', 'messages', b'\4' + frame(0x81, text) + frame(0x82, bytes(range(200))) + frame(0x81))
+    save('websocket', 'fragments', b'\1' + frame(1, b'a' + euro[:1]) + frame(0x89, b'ping') + frame(0, euro[1:2]) + frame(0x80, euro[2:]) + frame(0x88))
+    save('websocket', 'controls', b'\2' + frame(0x89) + frame(0x8a, b'x' * 125) + frame(0x88, b'\x03\xe8' + text))
+    save('websocket', 'close_codes', b'\3' + frame(0x88, b'\x03\xec'))
+    save('websocket', 'not_utf8', b'\3' + frame(0x81, b'\xed\xa0\x80'))
+    save('websocket', 'unmasked', b'\3\x81\5Hello')
+    save('websocket', 'reserved', b'\3' + frame(0xc1, b'x') + frame(0x83))
+    save('websocket', 'too_long', b'\5' + frame(0x82, b'x', length=1 << 40))
+    save('websocket', 'too_much_memory', b'\7' + frame(0x02, b'x' * 2000) + frame(0x80, b'y' * 100))
+    save('websocket', 'out_of_order', b'\6' + frame(1, b'a') + frame(0x81, b'b'))
+
+
 if __name__ == '__main__':
     jpegs()
     pngs()
@@ -175,3 +196,4 @@ if __name__ == '__main__':
     headers()
     facebanks()
     templates()
+    websockets()
