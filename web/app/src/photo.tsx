@@ -63,7 +63,7 @@ function CameraView({ onTaken, onCancel }: { onTaken: (photo: Blob) => void; onC
           action={
             <>
               {fault !== 'insecure' && fault !== 'unsupported' && <Button onClick={() => setTries(tries + 1)}>Try again</Button>}
-              <Button variant="quiet" onClick={onCancel}>Back</Button>
+              <Button onClick={onCancel}>Back</Button>
             </>
           }
         >
@@ -223,7 +223,7 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
           </div>
           <div className="mt-3 flex flex-wrap gap-2">
             {buttons}
-            <Button variant="quiet" className="px-3" onClick={remove} aria-label={'Remove: ' + label}><Trash /> Remove</Button>
+            <Button variant="quiet" className="px-3" onClick={remove} aria-label={'Remove: ' + label}><Trash /> <span className="max-sm:sr-only">Remove</span></Button>
           </div>
         </div>
       )}

@@ -58,7 +58,7 @@ function Faces({ faces, selected, onSelect, size, k }: { faces: Face[]; selected
               Object.entries(face.points).map(([name, p]) => (
                 <circle key={name} cx={p.x} cy={p.y} r={(chosen ? 3.5 : 2.5) * k} fill={colour} stroke="#000000b0" strokeWidth={1.2 * k} />
               ))}
-            <rect x={left} y={above} width={wide} height={20 * k} rx={5 * k} fill="#0c1312" fillOpacity={chosen ? 0.92 : 0.7} />
+            <rect x={left} y={above} width={wide} height={20 * k} rx={5 * k} fill="#0c1312" fillOpacity={chosen ? 0.92 : 0.8} />
             <text x={left + 6 * k} y={above + 14.2 * k} fontSize={12.5 * k} fontWeight={chosen ? 600 : 400} fill={colour}>{words}</text>
           </g>
         )

@@ -207,7 +207,7 @@ export function Tabs<T extends string>({ tabs, selected, onSelect, label }: {
           onClick={() => onSelect(t.id)}
           className={
             'min-h-10 whitespace-nowrap rounded-lg px-3.5 text-[0.9375rem] font-medium transition-colors sm:px-4 ' +
-            (t.id === selected ? 'bg-surface text-ink shadow-card' : 'text-muted hover:text-ink')
+            (t.id === selected ? 'bg-raised text-ink shadow-card' : 'text-muted hover:text-ink')
           }
         >
           {t.label}
