@@ -16,7 +16,7 @@ enum state { AWAY, READY, CLOSED /* eyes, of a blink */ };
 
 static const float NEAR = 0.4f;           /* near enough to rest */
 static const float STAYS = 0.85f;         /* once done, it counts as held down to this */
-static const float LARGEST_STEP = 0.8f;   /* of the whole way, between two frames: more is a jump */
+static const float LARGEST_STEP = 0.85f;   /* of the whole way, between two frames: more is a jump */
 static const int GAP_MS = 700;            /* without a frame: what came before says nothing */
 static const int OWN_REST_MS = 300;
 static const int BLINK_MS = 500;          /* longest time with closed eyes; longer is not a blink */
@@ -24,7 +24,9 @@ static const int MOVEMENT_MS = 200;       /* apart: faster frames hold more jitt
 static const float SAME_POSE_DEG = 8.0f;  /* a nod closes the eyes of a photograph, too */
 static const float FACING_DEG = 13.0f;    /* faces are read well that far from their rest */
 static const float FAR_TURNED_DEG = 35.0f;
-static const float ALIVE = 0.5f;          /* of mien_movement_score */
+static const float ALIVE = 0.5f;          /* of mien_movement_score, over at least so many pairs of frames */
+enum { ALIVE_PAIRS = 5 };
+static const float NEAR_ENOUGH_PX = 36.0f; /* between the eyes: the mesh of smaller faces trembles like a live one */
 
 /* ---- what there is ---- */
 
@@ -49,7 +51,7 @@ static const struct rule rule_of[MIEN_CHALLENGES] = {
     [MIEN_ANGRY] = {"angry", "Look angry", "Draw your eyebrows together", FACE, 300},
 };
 
-static const char NO_FACE[] = "Show your face to the camera", STRAIGHT[] = "Look straight into the camera",
+static const char NO_FACE[] = "Show your face to the camera", CLOSER[] = "Come closer to the camera", STRAIGHT[] = "Look straight into the camera",
                   BACK[] = "Go back to a straight, relaxed face first", SLOWLY[] = "Go back and do it again, more slowly", HOLD[] = "Hold it",
                   ALIVE_HINT[] = "Hold it and blink", OTHER_WAY[] = "The other way", TOO_LONG[] = "Open your eyes again, quickly";
 
@@ -119,7 +121,7 @@ static bool alive(const struct mien_judge *j)
 {
     const struct mien_fusion_settings settings = mien_fusion_settings_default();
     const struct mien_modality m = mien_movement_score(&settings, &j->movement);
-    return m.present && m.score >= ALIVE;
+    return m.present && m.score >= ALIVE && j->movement.pairs >= ALIVE_PAIRS;
 }
 
 /* Counts how long the value is high. */
@@ -153,7 +155,7 @@ static struct mien_judgement judgement(struct mien_judge *j, float value, bool p
     return (struct mien_judgement){passed, confidence, passed ? 1.0f : fminf(fmaxf(progress, 0.0f), 0.95f), passed ? NULL : hint};
 }
 
-static struct mien_judgement hold(struct mien_judge *j, float value, int64_t now_ms, bool needs_life, bool needs_way)
+static struct mien_judgement hold(struct mien_judge *j, float value, int64_t now_ms, bool needs_way)
 {
     const struct rule *rule = &rule_of[j->challenge];
     if (needs_way) follow_the_way(j, value);
@@ -166,7 +168,7 @@ static struct mien_judgement hold(struct mien_judge *j, float value, int64_t now
         lose_the_way(j);
         return judgement(j, 0.0f, false, 0.0f, SLOWLY);
     }
-    if (needs_life && !alive(j)) return judgement(j, value, false, 0.9f, ALIVE_HINT);
+    if (!alive(j)) return judgement(j, value, false, 0.9f, ALIVE_HINT);
     return judgement(j, value, true, 1.0f, NULL);
 }
 
@@ -199,11 +201,11 @@ static struct mien_judgement judge(struct mien_judge *j, const struct mien_rest_
 {
     const enum kind kind = rule_of[j->challenge].kind;
     float value = mien_signs_value(j->challenge, j->mirrored, &j->rest, now);
-    if (kind == HEAD) return hold(j, value, now_ms, true, true);
+    if (kind == HEAD) return hold(j, value, now_ms, true);
     if (kind == BLINK) return blink(j, value, now, now_ms);
     const bool facing = mien_signs_head_change(&j->rest, now) <= FACING_DEG;
     if (!facing) value = fminf(value, 0.9f * STAYS);
-    struct mien_judgement said = hold(j, value, now_ms, kind == STILL_FACE, kind != STILL_FACE);
+    struct mien_judgement said = hold(j, value, now_ms, kind != STILL_FACE);
     if (!facing && !said.passed) said.hint = STRAIGHT;
     return said;
 }
@@ -224,7 +226,11 @@ struct mien_judgement mien_judge_look(struct mien_judge *j, const struct mien_lo
         lose_the_way(j);
         return nothing_yet(NO_FACE);
     }
-    if (j->faces++ > 0 && look->at_ms - j->last_ms > GAP_MS) lose_the_way(j);
+    if (now.sign[MIEN_SIGN_EYES] < NEAR_ENOUGH_PX) {
+        lose_the_way(j);
+        return nothing_yet(CLOSER);
+    }
+    if (j->faces++ > 0 && (look->at_ms - j->last_ms > GAP_MS || mien_signs_jump(&j->last, &now))) lose_the_way(j);
     follow_movement(j, look);
     const bool known = j->has_rest || gather_rest(j, look);
     const struct mien_judgement said = known ? judge(j, &now, look->at_ms) : nothing_yet(STRAIGHT);

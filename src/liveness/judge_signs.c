@@ -56,6 +56,9 @@ static bool geometry(const float *m, float *sign)
     const float eyes = apart(left, right), mouth = apart(at(m, MOUTH_LEFT), at(m, MOUTH_RIGHT));
     if (!(eyes > 1.0f && mouth > 0.0f)) return false;
     const struct point along = {(right.x - left.x) / eyes, (right.y - left.y) / eyes};
+    sign[MIEN_SIGN_X] = middle(left, right).x;
+    sign[MIEN_SIGN_Y] = middle(left, right).y;
+    sign[MIEN_SIGN_EYES] = eyes;
     sign[MIEN_SIGN_MOUTH] = apart(at(m, LIP_UPPER), at(m, LIP_LOWER)) / mouth;
     sign[MIEN_SIGN_BROWS] = 0.5f * (above(left, mean_of(m, brow_left, 4), along) + above(right, mean_of(m, brow_right, 4), along)) / eyes;
     sign[MIEN_SIGN_CORNERS] = above(lip, middle(at(m, CORNER_LEFT), at(m, CORNER_RIGHT)), along) / eyes;
@@ -178,21 +181,24 @@ static float smiling(const struct pair *p)
     return fminf(score / SCORE, (score - smile_score(p->rest, p->have)) / RISE);
 }
 
+/* The brows or the corners of the mouth drawn down. The emotion network knows the first only, so the second must go below the lips' middle: otherwise who stops
+ * smiling would frown. */
 static float frowning(const struct pair *p)
 {
-    const float corners = -change(p, MIEN_SIGN_CORNERS) / 0.04f, face = fmaxf(furrowed(p), corners);
-    if (!has(p, MIEN_WANT_EXPRESSION)) return face;
-    return fminf(face, (emotion(p, SAD) + emotion(p, ANGRY) + emotion(p, DISGUSTED) + emotion(p, FEARFUL)) / 0.3f);
+    const float corners = fminf(-change(p, MIEN_SIGN_CORNERS) / 0.04f, -p->now->sign[MIEN_SIGN_CORNERS] / 0.015f);
+    float brows = furrowed(p);
+    if (has(p, MIEN_WANT_EXPRESSION)) brows = fminf(brows, (emotion(p, SAD) + emotion(p, ANGRY) + emotion(p, DISGUSTED) + emotion(p, FEARFUL)) / 0.3f);
+    return fmaxf(brows, raised(p) > 0.7f ? fminf(corners, 0.8f) : corners);
 }
 
 static float surprised(const struct pair *p)
 {
     float eyes = raised(p);
     if (has(p, MIEN_WANT_BLENDSHAPES)) eyes = fmaxf(eyes, rise(p, EYE_WIDE) / 0.15f);
-    return fminf(fminf(eyes / 0.8f, emotion(p, SURPRISED) / 0.5f), 0.5f + opened(p));
+    return fminf(eyes / 0.8f, emotion(p, SURPRISED) / 0.5f);
 }
 
-static float angry(const struct pair *p) { return fminf(furrowed(p), emotion(p, ANGRY) / 0.3f); }
+static float angry(const struct pair *p) { return fminf(furrowed(p) / 0.6f, emotion(p, ANGRY) / 0.25f); }
 
 /* Nothing moves away from rest, and the network calls it neutral. */
 static float neutral(const struct pair *p)
@@ -206,6 +212,14 @@ float mien_signs_head_change(const struct mien_rest_sample *a, const struct mien
     float most = 0.0f;
     for (int i = MIEN_SIGN_YAW; i <= MIEN_SIGN_ROLL; i++) most = fmaxf(most, fabsf(a->sign[i] - b->sign[i]));
     return most;
+}
+
+bool mien_signs_jump(const struct mien_rest_sample *a, const struct mien_rest_sample *b)
+{
+    static const float EYES_APART = 1.0f, ZOOM = 1.15f;
+    const float x = b->sign[MIEN_SIGN_X] - a->sign[MIEN_SIGN_X], y = b->sign[MIEN_SIGN_Y] - a->sign[MIEN_SIGN_Y];
+    const float size = a->sign[MIEN_SIGN_EYES], zoom = b->sign[MIEN_SIGN_EYES] / size;
+    return hypotf(x, y) > EYES_APART * size || zoom > ZOOM || zoom < 1.0f / ZOOM;
 }
 
 float mien_signs_value(enum mien_challenge c, bool mirrored, const struct mien_rest_sample *rest, const struct mien_rest_sample *now)

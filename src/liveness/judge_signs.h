@@ -14,4 +14,7 @@ float mien_signs_value(enum mien_challenge c, bool mirrored, const struct mien_r
 /* The largest change of an angle of the head, degrees. */
 float mien_signs_head_change(const struct mien_rest_sample *a, const struct mien_rest_sample *b);
 
+/* Whether the face stands elsewhere, or is larger or smaller, than it can have come from one frame to the next. */
+bool mien_signs_jump(const struct mien_rest_sample *a, const struct mien_rest_sample *b);
+
 #endif
