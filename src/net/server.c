@@ -3,6 +3,7 @@
  * The library calls access_handler() when the headers are there, for each piece of body, once more when the body is complete, and again after a
  * suspended connection is resumed. One request belongs to one thread at a time: the event thread until it is suspended (MIEN_STAGE_AWAY), then the pools',
  * and from MIEN_STAGE_READY on the event thread again. */
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -294,6 +295,7 @@ static enum MHD_Result begin_upgrade(struct mien_request *q, const char *version
 {
     char accept[MIEN_SOCKET_ACCEPT];
     const char *why = NULL;
+    assert(q->upgrade != NULL);
     enum mien_handshake h = mien_handshake(q, version, accept, &why);
     if (h == MIEN_HANDSHAKE_GOOD && body_comes) {
         h = MIEN_HANDSHAKE_WRONG;

@@ -58,6 +58,7 @@ struct mien_socket {
     bool shut;        /* our side */
     bool awaits_room; /* epoll is asked to tell when it can be written to */
     uint64_t heard_ns, pinged_ns /* 0: no ping is unanswered */, second_ns;
+    uint64_t due_ns; /* no timer of it before */
     int controls; /* in the second since second_ns */
 
     pthread_mutex_t lock;
@@ -386,6 +387,7 @@ static void attend(struct mien_socket *s)
         epoll_ctl(s->all->epoll, EPOLL_CTL_MOD, s->fd, &e);
         s->awaits_room = waits;
     }
+    s->due_ns = due;
     s->all->due_ns = earlier(s->all->due_ns, due);
 }
 
@@ -454,7 +456,8 @@ static void on_all_times(struct mien_sockets *t)
     t->due_ns = NEVER;
     for (struct mien_socket *s = t->first, *next; s != NULL; s = next) {
         next = s->next;
-        on_time(s, now);
+        if (now >= s->due_ns) on_time(s, now);
+        else t->due_ns = earlier(t->due_ns, s->due_ns);
     }
 }
 
