@@ -1,7 +1,7 @@
 'use strict'
 // What can be computed about a page's looks: contrast of every visible text (WCAG 2.1, 1.4.3), and whether anything is wider than the window.
 
-/** Runs in the page. Returns texts whose contrast is too small: {text, ratio, needed, color, background}. */
+/** Runs in the page. Returns texts whose contrast is too small: {text, ratio, needed, color}. */
 function poorContrast() {
   const canvas = document.createElement('canvas')
   canvas.width = canvas.height = 1
@@ -29,6 +29,14 @@ function poorContrast() {
     const canvasColor = getComputedStyle(document.documentElement).colorScheme.startsWith('dark') ? [18, 18, 18, 1] : [255, 255, 255, 1]
     return layers.reverse().reduce((below, top) => over(top, below), canvasColor)
   }
+  // Letters in a drawing stand on the shape before them, which may let anything through: the worse of black and white below it counts.
+  const backgrounds = (element) => {
+    const shape = element instanceof SVGElement ? element.previousElementSibling : null
+    if (shape === null) return [behind(element)]
+    const paint = rgba(getComputedStyle(shape).fill)
+    paint[3] *= Number(getComputedStyle(shape).fillOpacity)
+    return [over(paint, [0, 0, 0, 1]), over(paint, [255, 255, 255, 1])]
+  }
   const found = []
   const look = (root) => {
     const walker = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT)
@@ -44,16 +52,15 @@ function poorContrast() {
       const box = element.getBoundingClientRect()
       if (box.width <= 1 || box.height <= 1) continue
       const style = getComputedStyle(element)
-      const background = behind(element)
       const color = rgba(element instanceof SVGElement ? style.fill : style.color)
       for (let e = element; e !== null; e = parentOf(e)) color[3] *= Number(getComputedStyle(e).opacity)
-      const [a, b] = [light(over(color, background)), light(background)]
-      const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+      const ratio = Math.min(...backgrounds(element).map((background) => {
+        const [a, b] = [light(over(color, background)), light(background)]
+        return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+      }))
       const size = parseFloat(style.fontSize)
       const needed = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5
-      if (ratio < needed) {
-        found.push({ text: words.slice(0, 60), ratio: Math.round(100 * ratio) / 100, needed, color: style.color, background: background.join() })
-      }
+      if (ratio < needed) found.push({ text: words.slice(0, 60), ratio: Math.round(100 * ratio) / 100, needed, color: color.join() })
     }
   }
   look(document.body)
