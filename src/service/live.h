@@ -30,10 +30,11 @@ struct mien_live;
 enum mien_code mien_live_create(const struct mien_live_settings *s, struct mien_service *service, struct mien_live **out, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_live_free(struct mien_live **l); /* after the server has stopped */
 
-/* Makes a session that waits for its WebSocket; `client` (key's name or address) is for the audit log. MIEN_E_LIMIT: too many wait. */
+/* Makes a session that waits for its WebSocket; `client` (key's name or address) is for the audit log. MIEN_E_LIMIT: too many wait. MIEN_E_MODEL_MISSING: there
+ * is no network that sees a face's mesh. MIEN_E_STORE: no signer or ledger was given, or nothing can be written. On a worker: it waits for the disk. */
 enum mien_code mien_live_invite(struct mien_live *l, const char *user_id, const char *client, char id[MIEN_SESSION_ID + 1], struct mien_err *e) MIEN_MUST_CHECK;
-/* In `begin`, for GET /ws/verify/{session_id}: makes the request a WebSocket. */
-void mien_live_upgrade(struct mien_live *l, struct mien_request *q, const char *session_id);
+/* In `begin`, for GET /ws/verify/{session_id}: makes the request a WebSocket; the session's id is the end of its path. */
+void mien_live_upgrade(struct mien_live *l, struct mien_request *q);
 /* Counters for /metrics. */
 struct mien_live_state { int open, max_open; uint64_t begun, passed, failed, terminated, frames, dropped; };
 struct mien_live_state mien_live_state(struct mien_live *l);

@@ -1,0 +1,51 @@
+/* One frame of a live session through the networks. What it costs is measured by bench/frame. */
+#include "service/exchange.h"
+#include "service/live_inner.h"
+
+enum {
+    FRAME_BYTES = 1 << 20,
+    FRAME_PIXELS = 4096 * 2160, /* of the largest camera in use */
+    DETECTION_SIZE = 320        /* a face in front of a camera is large */
+};
+
+static bool installed(const struct mien_models *models, enum mien_role role)
+{
+    const struct mien_model *m = mien_models_role(models, role, 0);
+    return m != NULL && m->installed;
+}
+
+unsigned mien_live_have(const struct mien_models *models)
+{
+    static const struct { enum mien_role role; unsigned bits; } TELLS[] = {
+        {MIEN_ROLE_LANDMARKS, MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES}, {MIEN_ROLE_BLENDSHAPES, MIEN_WANT_BLENDSHAPES},
+        {MIEN_ROLE_EXPRESSION, MIEN_WANT_EXPRESSION}, {MIEN_ROLE_SPOOF, MIEN_WANT_SPOOF}, {MIEN_ROLE_DEEPFAKE, MIEN_WANT_DEEPFAKE},
+        {MIEN_ROLE_EMBED, MIEN_WANT_EMBEDDING}};
+    unsigned have = 0;
+    if (!installed(models, MIEN_ROLE_DETECT)) return 0;
+    for (size_t i = 0; i < sizeof TELLS / sizeof TELLS[0]; i++)
+        if (installed(models, TELLS[i].role)) have |= TELLS[i].bits;
+    return have;
+}
+
+static enum mien_code analyze(struct mien_service *service, int worker, struct mien_photo *photo, unsigned wants, struct mien_arena *arena,
+                              struct mien_live_sight *out, struct mien_err *e)
+{
+    const struct mien_face_settings how = {.primary_only = true, .detection_size = DETECTION_SIZE, .min_score = service->settings.min_score};
+    out->width = mien_photo_width(photo);
+    out->height = mien_photo_height(photo);
+    return mien_face_analyze(service->models, service->session[worker], photo, wants, &how, arena, &out->faces, e);
+}
+
+enum mien_code mien_live_frame(struct mien_service *service, int worker, const uint8_t *image, size_t n, unsigned wants, struct mien_arena *arena,
+                               struct mien_live_sight *out, struct mien_err *e)
+{
+    const struct mien_image_limits limits = {FRAME_BYTES, FRAME_PIXELS};
+    struct mien_photo *photo = NULL;
+    *out = (struct mien_live_sight){.faces.best = -1};
+    MIEN_TRY(mien_photo_open(image, n, &limits, &photo, e));
+    const enum mien_code code = analyze(service, worker, photo, wants, arena, out, e);
+    mien_session_wipe(service->session[worker]);
+    mien_photo_free(&photo);
+    if (code == MIEN_OK) mien_metrics_faces(&service->metrics, out->faces.count);
+    return code;
+}

@@ -1,0 +1,169 @@
+/* What a client of a live session is told: {type, message, data}, one writer for each kind. docs/sessions.md has an example of each. */
+#include "codec/hex.h"
+#include "service/live_inner.h"
+
+enum { SCORE_DECIMALS = 4 };
+
+static void text(struct mien_jw *w, const char *key, const char *value)
+{
+    mien_jw_key(w, key);
+    mien_jw_string(w, value);
+}
+
+static void whole(struct mien_jw *w, const char *key, int64_t value)
+{
+    mien_jw_key(w, key);
+    mien_jw_integer(w, value);
+}
+
+static void score(struct mien_jw *w, const char *key, double value)
+{
+    mien_jw_key(w, key);
+    mien_jw_fixed(w, value, SCORE_DECIMALS);
+}
+
+static void modality(struct mien_jw *w, const char *key, struct mien_modality m)
+{
+    mien_jw_key(w, key);
+    if (m.present) mien_jw_fixed(w, (double)m.score, SCORE_DECIMALS);
+    else mien_jw_null(w);
+}
+
+static void scores(struct mien_jw *w, const struct mien_proof_scores *s)
+{
+    modality(w, "liveness_score", s->liveness);
+    modality(w, "emotion_score", s->emotion);
+    modality(w, "deepfake_score", s->deepfake);
+    score(w, "final_score", (double)s->final);
+}
+
+static void challenge(struct mien_jw *w, const struct mien_proof_action *a)
+{
+    text(w, "challenge_id", a->challenge_id);
+    text(w, "challenge", mien_challenge_name(a->challenge));
+    text(w, "type", mien_challenge_is_gesture(a->challenge) ? "gesture" : "expression");
+}
+
+static void issued(struct mien_jw *w, const struct mien_proof_action *a, const struct mien_live_told *told)
+{
+    char nonce[2 * MIEN_NONCE + 1];
+    mien_hex(a->nonce, MIEN_NONCE, nonce);
+    challenge(w, a);
+    text(w, "instruction", mien_challenge_instruction(a->challenge));
+    text(w, "nonce", nonce);
+    score(w, "timeout_seconds", told->challenge_ms / 1000.0);
+    whole(w, "challenge_number", a->number);
+    whole(w, "total_challenges", a->total);
+}
+
+static void ended(struct mien_jw *w, const struct mien_proof_action *a)
+{
+    challenge(w, a);
+    score(w, "confidence", (double)a->judgement.confidence);
+    whole(w, "completed_count", a->completed);
+    whole(w, "total_challenges", a->total);
+}
+
+static void box(struct mien_jw *w, const struct mien_proof_action *a)
+{
+    mien_jw_key(w, "box");
+    if (!a->face_present) {
+        mien_jw_null(w);
+        return;
+    }
+    mien_jw_object(w);
+    whole(w, "x", (int64_t)a->box.x0);
+    whole(w, "y", (int64_t)a->box.y0);
+    whole(w, "width", (int64_t)(a->box.x1 - a->box.x0));
+    whole(w, "height", (int64_t)(a->box.y1 - a->box.y0));
+    mien_jw_end_object(w);
+}
+
+static void feedback(struct mien_jw *w, const struct mien_proof_action *a)
+{
+    mien_jw_key(w, "face_present");
+    mien_jw_bool(w, a->face_present);
+    whole(w, "faces", a->faces);
+    box(w, a);
+    whole(w, "frame_width", a->width);
+    whole(w, "frame_height", a->height);
+    text(w, "hint", a->hint);
+    text(w, "challenge_id", a->challenge_id);
+    score(w, "confidence", (double)a->judgement.confidence);
+    score(w, "progress", (double)a->judgement.progress);
+    scores(w, &a->scores);
+}
+
+static const char *message_of(const struct mien_proof_action *a)
+{
+    switch (a->kind) {
+    case MIEN_SAY_ISSUED: return mien_challenge_instruction(a->challenge);
+    case MIEN_SAY_COMPLETED: return "Challenge completed";
+    case MIEN_SAY_FAILED: return "Challenge not completed";
+    case MIEN_SAY_FEEDBACK: return a->hint != NULL ? a->hint : "Go on";
+    case MIEN_SAY_SCORES: return "Scores so far";
+    case MIEN_SAY_SUCCESS: return "Verification successful";
+    case MIEN_SAY_REJECTED: return a->reason;
+    case MIEN_SAY_CLOSE: break;
+    }
+    return "";
+}
+
+static const char *type_of(enum mien_proof_action_kind k)
+{
+    static const char *const NAME[] = {
+        [MIEN_SAY_ISSUED] = "challenge_issued", [MIEN_SAY_COMPLETED] = "challenge_completed", [MIEN_SAY_FAILED] = "challenge_failed",
+        [MIEN_SAY_FEEDBACK] = "feedback", [MIEN_SAY_SCORES] = "score_update", [MIEN_SAY_SUCCESS] = "verification_success",
+        [MIEN_SAY_REJECTED] = "verification_failed", [MIEN_SAY_CLOSE] = "close"};
+    return NAME[k];
+}
+
+static void data_of(struct mien_jw *w, const struct mien_proof_action *a, const struct mien_live_told *told)
+{
+    switch (a->kind) {
+    case MIEN_SAY_ISSUED: issued(w, a, told); break;
+    case MIEN_SAY_COMPLETED:
+    case MIEN_SAY_FAILED: ended(w, a); break;
+    case MIEN_SAY_FEEDBACK: feedback(w, a); break;
+    case MIEN_SAY_SCORES: scores(w, &a->scores); break;
+    case MIEN_SAY_SUCCESS:
+        text(w, "token", told->token);
+        scores(w, &a->scores);
+        whole(w, "expires_in_minutes", told->token_minutes);
+        break;
+    case MIEN_SAY_REJECTED:
+        text(w, "reason", a->reason);
+        score(w, "threshold", (double)told->threshold);
+        scores(w, &a->scores);
+        break;
+    case MIEN_SAY_CLOSE: break;
+    }
+}
+
+static void open_message(struct mien_jw *w, struct mien_buf *out, const char *type, const char *message)
+{
+    mien_jw_init(w, out);
+    mien_jw_object(w);
+    text(w, "type", type);
+    text(w, "message", message);
+    mien_jw_key(w, "data");
+    mien_jw_object(w);
+}
+
+void mien_live_say(const struct mien_proof_action *a, const struct mien_live_told *told, struct mien_buf *out)
+{
+    struct mien_jw w;
+    open_message(&w, out, type_of(a->kind), message_of(a));
+    data_of(&w, a, told);
+    mien_jw_end_object(&w);
+    mien_jw_end_object(&w);
+}
+
+void mien_live_say_error(const char *code, const char *message, struct mien_buf *out)
+{
+    struct mien_jw w;
+    open_message(&w, out, "error", message);
+    text(&w, "code", code);
+    mien_jw_end_object(&w);
+    mien_jw_end_object(&w);
+}
