@@ -48,7 +48,7 @@ function Head({ section }: { section: Section }) {
   const keyLabel = hasKey ? 'API key: set' : 'API key: none'
   const themeLabel = theme === 'dark' ? 'Switch to light colours' : 'Switch to dark colours'
   return (
-    <header className="sticky top-0 z-10 border-b border-line bg-surface">
+    <header className="top-0 z-10 border-b border-line bg-surface sm:sticky">
       <div className="mx-auto flex max-w-6xl flex-wrap items-center gap-x-8 px-4 sm:flex-nowrap sm:px-6">
         <a href="#/verify" className="flex items-center gap-2.5 rounded-lg py-2.5" aria-label="mien, start">
           <LogoMark />
