@@ -59,7 +59,7 @@ struct transitions {
     bool has_shape;
     float step[PATH_STEPS];
     int steps;                     /* in a row; the newest PATH_STEPS are kept */
-    double path, uneven;           /* sums over all transitions so far */
+    double weight, uneven;         /* sums over all transitions so far, the longer ones weigh more */
 };
 
 struct mien_proof_score {
@@ -143,8 +143,8 @@ static void add_transition(struct transitions *t)
         longest = fmax(longest, (double)t->step[i]);
     }
     if (!(path >= MOVED)) return;
-    t->path += path;
-    t->uneven += (longest - path / PATH_STEPS) / (1.0 - 1.0 / PATH_STEPS);
+    t->weight += path * path;
+    t->uneven += path * path * (longest / path - 1.0 / PATH_STEPS) / (1.0 - 1.0 / PATH_STEPS);
 }
 
 static void take_shapes(struct transitions *t, const struct mien_look *look)
@@ -160,14 +160,14 @@ static void take_shapes(struct transitions *t, const struct mien_look *look)
     t->has_shape = true;
 }
 
-#define LEAST_PATH 2.0
-#define CUTS 0.2f   /* evenness of slides, see docs */
-#define SMOOTH 0.7f /* of people */
+#define LEAST_WEIGHT 1.0
+#define CUTS 0.3f   /* evenness of most slide shows */
+#define SMOOTH 0.6f /* of people */
 
 static struct mien_modality smoothness(const struct transitions *t)
 {
-    if (t->path < LEAST_PATH) return (struct mien_modality){0};
-    const float even = 1.0f - (float)(t->uneven / t->path);
+    if (t->weight < LEAST_WEIGHT) return (struct mien_modality){0};
+    const float even = 1.0f - (float)(t->uneven / t->weight);
     return (struct mien_modality){true, fminf(fmaxf((even - CUTS) / (SMOOTH - CUTS), 0.0f), 1.0f)};
 }
 
