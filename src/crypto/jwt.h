@@ -2,8 +2,9 @@
  * known here, so none can be confused with it.
  *
  * A signer holds RSA-3072 keys in a folder, one PEM file (PKCS#8, mode 0600) a key. Key id: the RFC 7638 thumbprint. The newest key signs. A key that has a
- * successor validates until `lifetime_s` after the successor was made, when the last token that it signed has expired; then it is deleted. A folder that
- * several servers share is read again when a token names a key that is not known (at most once a second). Thread-safe. */
+ * successor validates until `lifetime_s` and a minute after the successor was made, when the last token that it signed has expired, whatever the servers' clocks
+ * differ; then it is deleted. A folder that several servers share is read again when it has changed, and when a token names a key that is not known (at most
+ * once a second). Thread-safe. */
 #ifndef MIEN_CRYPTO_JWT_H
 #define MIEN_CRYPTO_JWT_H
 
@@ -15,6 +16,8 @@
 #include "codec/json.h"
 
 struct mien_signer;
+
+enum { MIEN_JWT_BYTES = 8192 /* of a token, at most */ };
 
 /* `folder` is made (0700) when it does not exist, and a key in it when it holds none (*made, may be NULL). NULL: a key in memory only, for tests. `lifetime_s`:
  * of the tokens. MIEN_E_KEY: a key file that others can read, that is damaged, or that is no RSA key of at least 3072 bits; names the file. */
@@ -35,7 +38,7 @@ struct mien_jwt_rules {
     int64_t now_s;        /* exp must be beyond it, nbf and iat not (with leeway_s) */
     int leeway_s;
 };
-/* Checks everything: form (three parts of strict base64url, at most 8 KiB), header (alg RS256, typ JWT or none, known kid, no crit), signature, rules; exp is
+/* Checks everything: form (three parts of strict base64url, at most MIEN_JWT_BYTES), header (alg RS256, typ JWT or none, known kid, no crit), signature, rules; exp is
  * required. MIEN_E_TOKEN: not valid; e->msg says why in words for its bearer ("The token has expired."). *claims is freed with mien_json_free. */
 enum mien_code mien_jwt_verify(struct mien_signer *s, const char *token, size_t n, const struct mien_jwt_rules *rules, struct mien_json **claims,
                                struct mien_err *e) MIEN_MUST_CHECK;

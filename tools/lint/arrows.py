@@ -6,7 +6,8 @@ from tree import code, data, files, sources
 THIRD_PARTY = {
     'image': ('jpeglib.h', 'jerror.h', 'turbojpeg.h', 'png.h', 'zlib.h', 'webp/decode.h', 'webp/encode.h', 'webp/demux.h', 'gif_lib.h'),
     'codec': ('jansson.h',),
-    'crypto': ('openssl/evp.h', 'openssl/core_names.h', 'openssl/crypto.h', 'openssl/kdf.h', 'openssl/params.h', 'openssl/rand.h'),
+    'crypto': ('openssl/evp.h', 'openssl/core_names.h', 'openssl/crypto.h', 'openssl/kdf.h', 'openssl/params.h', 'openssl/rand.h',
+               'openssl/bio.h', 'openssl/bn.h', 'openssl/pem.h'),
     'store': ('sqlite3.h', 'hiredis/hiredis.h'),
     'net': ('microhttpd.h', 'curl/curl.h', 'wslay/wslay.h'),
     'engine': ('dnnl.h', 'oneapi/dnnl/dnnl.h'),
