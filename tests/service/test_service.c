@@ -386,11 +386,21 @@ static void root_is_for_programs_and_people(void **state)
 static void write_file(const char *dir, const char *name, const char *text)
 {
     char path[256];
-    snprintf(path, sizeof path, "%s/docs/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
+}
+
+/* Deepest first, the folder itself last. */
+static void remove_files(const char *dir, const char *const *file, size_t n)
+{
+    char path[256];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, file[i]);
+        assert_int_equal(remove(path), 0);
+    }
 }
 
 static void documentation_files(void **state)
@@ -408,11 +418,11 @@ static void documentation_files(void **state)
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof path, "%s/docs", dir);
     assert_int_equal(mkdir(path, 0700), 0);
-    write_file(dir, "index.html", "<html>viewer</html>");
-    write_file(dir, "viewer.js", "plain");
-    write_file(dir, "viewer.js.gz", "zipped");
-    write_file(dir, "Odd Name.js", "no");
-    write_file(dir, "secret.key", "no");
+    write_file(dir, "docs/index.html", "<html>viewer</html>");
+    write_file(dir, "docs/viewer.js", "plain");
+    write_file(dir, "docs/viewer.js.gz", "zipped");
+    write_file(dir, "docs/Odd Name.js", "no");
+    write_file(dir, "docs/secret.key", "no");
     s.web_dir = dir;
     open_service(&s);
     a = ASK(MIEN_GET, "/docs", NULL);
@@ -427,17 +437,60 @@ static void documentation_files(void **state)
     a = ASK(MIEN_GET, "/docs/viewer.js", "Accept-Encoding", "br, gzip");
     assert_string_equal(a.body, "zipped");
     assert_string_equal(answer_header(&a, "Content-Encoding"), "gzip");
+    assert_string_equal(answer_header(&a, "Vary"), "Accept-Encoding");
     answer_free(&a);
     expect(ASK(MIEN_GET, "/docs/secret.key", NULL), 404, "not_found");
     expect(ASK(MIEN_GET, "/docs/Odd Name.js", NULL), 404, "not_found");
     expect(ASK(MIEN_GET, "/docs/viewer.js.gz", NULL), 404, "not_found");
     expect(ASK(MIEN_GET, "/docs/viewer.js", "Host", "evil.example"), 403, "forbidden");
-    static const char *const FILES[] = {"index.html", "viewer.js", "viewer.js.gz", "Odd Name.js", "secret.key", ""};
-    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
-        snprintf(path, sizeof path, "%s/docs/%s", dir, FILES[i]);
-        remove(path);
-    }
-    rmdir(dir);
+    static const char *const FILES[] = {"docs/index.html", "docs/viewer.js", "docs/viewer.js.gz", "docs/Odd Name.js", "docs/secret.key", "docs", ""};
+    remove_files(dir, FILES, sizeof FILES / sizeof *FILES);
+}
+
+static void the_web_page(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/mien-web-XXXXXX", path[256];
+    static const char *const FILES[] = {"index.html", "mien-verify.js", "assets/page-1a.js", "assets", ""};
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/assets", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    write_file(dir, "index.html", "<html>page</html>");
+    write_file(dir, "mien-verify.js", "element");
+    write_file(dir, "assets/page-1a.js", "part");
+    struct mien_service_settings s = settings();
+    s.web_dir = dir;
+    s.cors_origins = "https://listed.example";
+    open_service(&s);
+    struct answer a = ASK(MIEN_GET, "/", "Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "<html>page</html>");
+    const char *policy = answer_header(&a, "Content-Security-Policy");
+    assert_non_null(strstr(policy, "default-src 'self'; "));
+    assert_non_null(strstr(policy, "frame-ancestors 'none'"));
+    assert_null(strstr(policy, "unsafe"));
+    assert_non_null(strstr(answer_header(&a, "Permissions-Policy"), "camera=(self)"));
+    assert_string_equal(answer_header(&a, "Cache-Control"), "no-store");
+    answer_free(&a);
+    a = ASK(MIEN_GET, "/", "Accept", "application/json");
+    assert_string_equal(mien_json_string(mien_json_get(a.json, "service"), ""), "mien");
+    assert_null(answer_header(&a, "Permissions-Policy"));
+    answer_free(&a);
+    a = ASK(MIEN_GET, "/assets/page-1a.js", NULL); /* the name changes with what is in it */
+    assert_string_equal(a.body, "part");
+    assert_non_null(strstr(answer_header(&a, "Cache-Control"), "immutable"));
+    assert_string_equal(answer_header(&a, "Cross-Origin-Resource-Policy"), "same-origin");
+    answer_free(&a);
+    a = ASK(MIEN_GET, "/mien-verify.js", "Origin", "https://listed.example"); /* for pages of other sites */
+    assert_string_equal(a.body, "element");
+    assert_string_equal(answer_header(&a, "Cross-Origin-Resource-Policy"), "cross-origin");
+    assert_string_equal(answer_header(&a, "Access-Control-Allow-Origin"), "*");
+    assert_string_equal(answer_header(&a, "Cache-Control"), "no-store");
+    answer_free(&a);
+    expect(ASK(MIEN_POST, "/mien-verify.js", NULL), 404, "not_found");
+    expect(ASK(MIEN_GET, "/assets/", NULL), 404, "not_found");
+    expect(ASK(MIEN_GET, "//index.html", NULL), 404, "not_found");
+    remove_files(dir, FILES, sizeof FILES / sizeof *FILES);
 }
 
 /* ---- OpenAPI ---- */
@@ -679,7 +732,8 @@ int main(void)
                                        cmocka_unit_test(preflights), cmocka_unit_test(addresses_behind_proxies), cmocka_unit_test(rates),
                                        cmocka_unit_test(unknown_paths_and_methods), cmocka_unit_test(every_answer_is_armed),
                                        cmocka_unit_test(health_says_what_is_missing), cmocka_unit_test(root_is_for_programs_and_people),
-                                       cmocka_unit_test(documentation_files), cmocka_unit_test(the_document_has_every_route_and_member),
+                                       cmocka_unit_test(documentation_files), cmocka_unit_test(the_web_page),
+                                       cmocka_unit_test(the_document_has_every_route_and_member),
                                        cmocka_unit_test(answers_are_held_against_their_rows), cmocka_unit_test(metrics_count),
                                        cmocka_unit_test(problems_are_one_table)};
     return cmocka_run_group_tests(tests, set_up, tear_down);

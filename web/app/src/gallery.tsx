@@ -128,7 +128,7 @@ function PeopleList({ onTotal, onEnrol }: { onTotal: (total: number) => void; on
                     </div>
                     <div role="cell" className="col-start-1 text-sm text-muted sm:col-auto sm:text-[0.9375rem] sm:text-ink">{day(u.enrolled_at)}</div>
                     <div role="cell" className="hidden tabular-nums sm:block">{u.templates}</div>
-                    <div role="cell" className="col-start-2 row-start-1 sm:col-auto sm:row-auto">
+                    <div role="cell" className="col-start-2 row-span-2 row-start-1 sm:col-auto sm:row-auto">
                       <Button variant="quiet" className="px-2.5 text-muted hover:text-bad" aria-label={`Remove ${u.name ?? u.user_id}`} data-testid="remove" onClick={() => setRemoving(u)}>
                         <Trash />
                       </Button>

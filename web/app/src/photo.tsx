@@ -221,9 +221,9 @@ export function PhotoInput({ label, value, onChange, overlay, testId, compact = 
             )}
             {overlay !== undefined && size !== null && shownWidth > 0 && overlay(size, size.width / shownWidth)}
           </div>
-          <div className="mt-3 flex flex-wrap gap-2">
+          <div className="mt-3 flex flex-wrap gap-1.5 sm:gap-2">
             {buttons}
-            <Button variant="quiet" className="px-3" onClick={remove} aria-label={'Remove: ' + label}><Trash /> <span className="max-sm:sr-only">Remove</span></Button>
+            <Button variant="quiet" className="px-2.5 sm:px-3" onClick={remove} aria-label={'Remove: ' + label}><Trash /> <span className="max-sm:sr-only">Remove</span></Button>
           </div>
         </div>
       )}
