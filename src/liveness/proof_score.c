@@ -160,7 +160,7 @@ static void take_shapes(struct transitions *t, const struct mien_look *look)
     t->has_shape = true;
 }
 
-#define LEAST_WEIGHT 1.0
+#define LEAST_WEIGHT 5.0
 #define CUTS 0.3f   /* evenness of most slide shows */
 #define SMOOTH 0.6f /* of people */
 
@@ -228,10 +228,12 @@ static struct mien_modality emotion(const struct mien_proof_score *p)
     return (struct mien_modality){sure.present, smooth.present ? fminf(score, smooth.score) : score};
 }
 
+/* Unsteadiness lowers the score to the floor at most, never below: people on bad pictures flicker, and only what is low throughout ends a session. */
 static struct mien_modality deepfake(const struct mien_proof_score *p)
 {
     const struct mien_modality m = mean(&p->genuine, FEW_GENUINE);
-    return (struct mien_modality){m.present, fmaxf(m.score - UNSTEADY * mean_change(&p->genuine), 0.0f)};
+    const float lowered = m.score - UNSTEADY * mean_change(&p->genuine);
+    return (struct mien_modality){m.present, fmaxf(lowered, fminf(m.score, p->settings.deepfake_floor))};
 }
 
 struct mien_proof_scores mien_proof_score_now(const struct mien_proof_score *p)
