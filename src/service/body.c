@@ -448,6 +448,29 @@ static void take_items(struct mien_exchange *x, const struct source *s, const st
     to->count = (int)n;
 }
 
+static void take_choices(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
+                         struct mien_member_value *to)
+{
+    if (!mien_json_is_array(v->node)) {
+        fault(x, at, "array_type", "must be an array of texts");
+        return;
+    }
+    const size_t n = mien_json_size(v->node);
+    if ((double)n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
+    if ((double)n > m->high) {
+        fault(x, at, "too_long", "must have at most %g entries", m->high);
+        return;
+    }
+    to->choice = room_for(x, n + 1, sizeof *to->choice);
+    for (size_t i = 0; i < n && to->choice != NULL; i++) {
+        const struct raw one = {.node = mien_json_at(v->node, i)};
+        struct mien_where here = *at;
+        here.index = (int)i;
+        take_choice(x, s, m, &one, &here, to);
+        to->choice[to->count++] = to->text;
+    }
+}
+
 static void take_value(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const char *name, const struct raw *v,
                        const struct mien_where *at, struct mien_member_value *to)
 {
@@ -459,6 +482,7 @@ static void take_value(struct mien_exchange *x, const struct source *s, const st
     case MIEN_KIND_IMAGES: take_images(x, s, m, name, v, at, to); break;
     case MIEN_KIND_TEXT: take_text(x, s, m, v, at, to); break;
     case MIEN_KIND_CHOICE: take_choice(x, s, m, v, at, to); break;
+    case MIEN_KIND_CHOICES: take_choices(x, s, m, v, at, to); break;
     case MIEN_KIND_NUMBER:
     case MIEN_KIND_INTEGER: take_number(x, m, v, at, to); break;
     case MIEN_KIND_BOOL: take_bool(x, v, at, to); break;

@@ -40,6 +40,13 @@ bool mien_call_flag(const struct mien_call *c, const char *member) { return valu
 const char *mien_call_text(const struct mien_call *c, const char *member) { return value_of(c, member)->text; }
 const struct mien_blob *mien_call_image(const struct mien_call *c, const char *member) { return value_of(c, member)->blob; }
 
+const char *const *mien_call_choices(const struct mien_call *c, const char *member, int *n)
+{
+    const struct mien_member_value *v = value_of(c, member);
+    *n = v->choice != NULL ? v->count : 0;
+    return v->choice;
+}
+
 int mien_call_images(const struct mien_call *c, const char *member, const struct mien_blob **first)
 {
     const struct mien_member_value *v = value_of(c, member);

@@ -45,6 +45,7 @@ double mien_call_number(const struct mien_call *c, const char *member);  /* the 
 int mien_call_integer(const struct mien_call *c, const char *member);
 bool mien_call_flag(const struct mien_call *c, const char *member);
 const char *mien_call_text(const struct mien_call *c, const char *member); /* NUL-terminated; NULL when not given */
+const char *const *mien_call_choices(const struct mien_call *c, const char *member, int *n); /* NULL, 0 when not given */
 const struct mien_blob *mien_call_image(const struct mien_call *c, const char *member); /* NULL when not given */
 int mien_call_images(const struct mien_call *c, const char *member, const struct mien_blob **first);
 int mien_call_items(const struct mien_call *c, const char *member);

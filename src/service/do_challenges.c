@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "liveness/gestures.h"
+#include "service/evidence.h"
 #include "service/handlers.h"
 #include "service/person.h"
 
@@ -11,11 +12,11 @@
 static const struct { const char *error, *message; } verdicts[] = {
     {NULL, "Challenge passed"},
     {"unknown_challenge_type", "Unknown challenge type"},
-    {"baseline_face_not_detected", "No face detected in the baseline image"},
-    {"face_not_detected", "No face detected in the challenge image"},
-    {"different_person", "The two images do not show the same person"},
-    {"smile_not_detected", "No smile detected; please smile"},
-    {"insufficient_emotion_change", "The expression changed too little from the baseline image"},
+    {MIEN_ERROR_NO_BASELINE_FACE, "No face detected in the baseline image"},
+    {MIEN_ERROR_NO_FACE, "No face detected in the challenge image"},
+    {MIEN_ERROR_DIFFERENT_PERSON, "The two images do not show the same person"},
+    {MIEN_ERROR_NO_SMILE, "No smile detected; please smile"},
+    {MIEN_ERROR_LITTLE_CHANGE, "The expression changed too little from the baseline image"},
 };
 enum verdict { PASSED, UNKNOWN_TYPE, NO_BASELINE_FACE, NO_FACE, DIFFERENT_PERSON, NO_SMILE, TOO_LITTLE_CHANGE };
 
@@ -59,45 +60,24 @@ enum mien_code mien_do_challenge_validate(struct mien_call *c, struct mien_err *
 
 /* ---- several ---- */
 
-static const double LEAST_HAPPY = 30.0;
-
-struct result { const char *error; /* NULL: passed */ double score; int decimals; };
-
-static unsigned wants_of(const struct mien_call *c, const char *type)
-{
-    if (strcmp(type, "smile") == 0) return mien_person_smile_wants(c);
-    return strcmp(type, "blink") == 0 ? MIEN_WANT_EYES : MIEN_WANT_MESH;
-}
-
-static struct result judge_gesture(const struct mien_face *face, const char *type, bool mirrored)
-{
-    if (strcmp(type, "smile") == 0) {
-        const double smile = (double)mien_smile_score(face);
-        return (struct result){smile >= LEAST_HAPPY ? NULL : "smile_not_detected", smile, 1};
-    }
-    if (strcmp(type, "blink") == 0) return (struct result){face->ear < MIEN_EAR_CLOSED ? NULL : "blink_not_detected", (double)face->ear, 4};
-    const struct mien_head head = mien_head_ratio(face);
-    const enum mien_direction asked = strcmp(type, "turn_left") == 0 ? MIEN_LEFT : MIEN_RIGHT;
-    return (struct result){mien_head_direction(head, mirrored) == asked ? NULL : "turn_not_detected", (double)head.yaw, 4};
-}
-
-static enum mien_code judge_item(struct mien_call *c, int i, const char *type, const struct mien_face *baseline, struct result *out, struct mien_err *e)
+static enum mien_code judge_item(struct mien_call *c, int i, enum mien_challenge challenge, const struct mien_face *baseline,
+                                 struct mien_evidence *out, struct mien_err *e)
 {
     struct mien_face *face;
     bool same;
-    *out = (struct result){verdicts[NO_BASELINE_FACE].error, NAN, 0};
+    *out = (struct mien_evidence){MIEN_ERROR_NO_BASELINE_FACE, NAN, 0};
     const struct mien_blob *image = mien_call_item_image(c, "challengeResults", i, "image");
-    MIEN_TRY(mien_person_look(c, image, "image", MIEN_WANT_EMBEDDING | wants_of(c, type), &face, e));
+    MIEN_TRY(mien_person_look(c, image, "image", MIEN_WANT_EMBEDDING | mien_evidence_wants(c, challenge), &face, e));
     if (baseline == NULL) return MIEN_OK;
-    out->error = verdicts[NO_FACE].error;
+    out->error = MIEN_ERROR_NO_FACE;
     if (face == NULL) return MIEN_OK;
-    *out = judge_gesture(face, type, mien_call_flag(c, "mirrored"));
+    *out = mien_evidence_judge(face, challenge, mien_call_flag(c, "mirrored"));
     MIEN_TRY(mien_person_same(c, baseline, face, &same, e));
-    if (!same) out->error = verdicts[DIFFERENT_PERSON].error;
+    if (!same) out->error = MIEN_ERROR_DIFFERENT_PERSON;
     return MIEN_OK;
 }
 
-static void put_result(struct mien_call *c, int index, const char *type, const struct result *r)
+static void put_result(struct mien_call *c, int index, const char *type, const struct mien_evidence *r)
 {
     mien_jw_object(c->json);
     mien_put_integer(c, "index", index);
@@ -113,11 +93,12 @@ enum mien_code mien_do_challenge_validate_multi(struct mien_call *c, struct mien
     const int n = mien_call_items(c, "challengeResults");
     struct mien_face *baseline;
     int passed = 0;
-    struct result *result = mien_arena_calloc(c->arena, (size_t)n, sizeof *result);
+    struct mien_evidence *result = mien_arena_calloc(c->arena, (size_t)n, sizeof *result);
     MIEN_FAIL_IF(result == NULL, e, MIEN_E_NOMEM, "out of memory");
     MIEN_TRY(mien_person_look(c, mien_call_image(c, "baselineImage"), "baselineImage", MIEN_WANT_EMBEDDING, &baseline, e));
     for (int i = 0; i < n; i++) {
-        MIEN_TRY(judge_item(c, i, mien_call_item_text(c, "challengeResults", i, "challenge_type"), baseline, &result[i], e));
+        const int challenge = mien_challenge_parse(mien_call_item_text(c, "challengeResults", i, "challenge_type"));
+        MIEN_TRY(judge_item(c, i, (enum mien_challenge)challenge, baseline, &result[i], e));
         passed += result[i].error == NULL;
     }
     mien_put_bool(c, "allPassed", passed == n);
@@ -128,6 +109,6 @@ enum mien_code mien_do_challenge_validate_multi(struct mien_call *c, struct mien
     for (int i = 0; i < n; i++) put_result(c, i, mien_call_item_text(c, "challengeResults", i, "challenge_type"), &result[i]);
     mien_jw_end_array(c->json);
     mien_put_integer(c, "processingTimeMs", mien_call_ms(c));
-    mien_put_text(c, "error", baseline != NULL ? NULL : verdicts[NO_BASELINE_FACE].error);
+    mien_put_text(c, "error", baseline != NULL ? NULL : MIEN_ERROR_NO_BASELINE_FACE);
     return MIEN_OK;
 }

@@ -20,9 +20,10 @@ struct mien_member_value {
     bool given;
     double number;           /* NUMBER, INTEGER, BOOL: the default when not given */
     const char *text;        /* TEXT, CHOICE, OBJECT */
+    const char **choice;     /* CHOICES: `count` of them */
     const float *vector;     /* VECTOR: `count` numbers */
     struct mien_blob *blob;  /* IMAGE: one; IMAGES: `count` */
-    int count;               /* IMAGES, ITEMS, VECTOR */
+    int count;               /* IMAGES, ITEMS, VECTOR, CHOICES */
     struct mien_item *item;  /* ITEMS */
 };
 struct mien_item { struct mien_member_value value[MIEN_MAX_MEMBERS]; };

@@ -91,10 +91,18 @@ static void vector_schema(struct mien_jw *w, const struct mien_member *m)
     mien_jw_end_array(w);
 }
 
+static void choice_schema(struct mien_jw *w, const struct mien_member *m)
+{
+    char choice[NAME_ROOM];
+    text(w, "type", "string");
+    key_array(w, "enum");
+    for (int i = 0; word(m->choices, i, choice); i++) mien_jw_string(w, choice);
+    mien_jw_end_array(w);
+}
+
 /* The members of an open schema object; `form`: images are files. */
 static void member_schema(struct mien_jw *w, const struct mien_member *m, bool form)
 {
-    char choice[NAME_ROOM];
     switch (m->kind) {
     case MIEN_KIND_IMAGE: image_schema(w, form); break;
     case MIEN_KIND_IMAGES:
@@ -108,11 +116,13 @@ static void member_schema(struct mien_jw *w, const struct mien_member *m, bool f
         text(w, "type", "string");
         bounds(w, m, "minLength", "maxLength");
         break;
-    case MIEN_KIND_CHOICE:
-        text(w, "type", "string");
-        key_array(w, "enum");
-        for (int i = 0; word(m->choices, i, choice); i++) mien_jw_string(w, choice);
-        mien_jw_end_array(w);
+    case MIEN_KIND_CHOICE: choice_schema(w, m); break;
+    case MIEN_KIND_CHOICES:
+        text(w, "type", "array");
+        bounds(w, m, "minItems", "maxItems");
+        key_object(w, "items");
+        choice_schema(w, m);
+        mien_jw_end_object(w);
         break;
     case MIEN_KIND_NUMBER:
     case MIEN_KIND_INTEGER:
@@ -202,6 +212,19 @@ static void members_schema(struct mien_jw *w, const struct mien_member *members,
     required_members(w, members);
 }
 
+static bool any_row(const struct mien_route *r, bool (*is)(const struct mien_route *))
+{
+    while (r != NULL && !is(r)) r = mien_route_next(r);
+    return r != NULL;
+}
+
+static bool needs_members(const struct mien_route *r)
+{
+    for (const struct mien_member *m = r->members; m != NULL && m->name != NULL; m++)
+        if (m->required && !m->in_path) return true;
+    return false;
+}
+
 /* ---- an example body ---- */
 
 static void example_object(struct mien_jw *w, const struct mien_member *members);
@@ -227,9 +250,10 @@ static void example_value(struct mien_jw *w, const struct mien_member *m)
     case MIEN_KIND_VECTOR: mien_jw_string(w, "base64..."); break;
     case MIEN_KIND_IMAGES:
     case MIEN_KIND_ITEMS:
+    case MIEN_KIND_CHOICES:
         mien_jw_array(w);
         if (m->kind == MIEN_KIND_ITEMS) example_object(w, m->sub);
-        else mien_jw_string(w, IMAGE);
+        if (m->kind == MIEN_KIND_IMAGES) mien_jw_string(w, IMAGE);
         mien_jw_end_array(w);
         break;
     }
@@ -254,7 +278,7 @@ static bool is_parameter(const struct mien_route *r, const struct mien_member *m
 {
     if (m->in_path) return true;
     if (m->kind == MIEN_KIND_IMAGE) return (r->takes & MIEN_TAKES_QUERY) != 0;
-    return (r->takes & (MIEN_TAKES_QUERY | MIEN_TAKES_RAW)) != 0 && m->kind != MIEN_KIND_IMAGES && m->kind != MIEN_KIND_ITEMS;
+    return (r->takes & (MIEN_TAKES_QUERY | MIEN_TAKES_RAW)) != 0 && m->kind != MIEN_KIND_IMAGES && m->kind != MIEN_KIND_ITEMS && m->kind != MIEN_KIND_CHOICES;
 }
 
 static bool has_parameter(const struct mien_route *r, const char *name)
@@ -360,7 +384,7 @@ static void request_body(struct mien_jw *w, const struct mien_route *r)
     if ((takes & MIEN_TAKES_BODY) == 0 || r->members == NULL) return;
     key_object(w, "requestBody");
     mien_jw_key(w, "required");
-    mien_jw_bool(w, (takes & MIEN_TAKES_QUERY) == 0);
+    mien_jw_bool(w, (takes & MIEN_TAKES_QUERY) == 0 && any_row(r, needs_members));
     key_object(w, "content");
     if (takes & MIEN_TAKES_JSON) body_of(w, r, "application/json", false);
     if (takes & MIEN_TAKES_LINES) lines_body(w, r);
@@ -480,15 +504,10 @@ static void answer_of(struct mien_jw *w, const struct mien_route *r, const char 
     mien_jw_end_object(w);
 }
 
-static bool any_row(const struct mien_route *r, bool (*is)(const struct mien_route *))
-{
-    while (r != NULL && !is(r)) r = mien_route_next(r);
-    return r != NULL;
-}
-
 static bool has_body(const struct mien_route *r) { return (r->takes & MIEN_TAKES_BODY) != 0; }
 static bool has_members(const struct mien_route *r) { return r->members != NULL; }
 static bool is_about_users(const struct mien_route *r) { return strcmp(r->tag, "gallery") == 0; }
+static bool is_about_sessions(const struct mien_route *r) { return strcmp(r->tag, "sessions") == 0; }
 
 static bool may_answer(const struct mien_route *r, int status)
 {
@@ -499,10 +518,10 @@ static bool may_answer(const struct mien_route *r, int status)
     case 408:
     case 413:
     case 415: return any_row(r, has_body);
-    case 404:
+    case 404: return any_row(r, is_about_users) || any_row(r, is_about_sessions);
     case 409: return any_row(r, is_about_users);
     case 422: return any_row(r, has_members);
-    case 503: return any_row(r, has_body) || any_row(r, is_about_users);
+    case 503: return any_row(r, has_body) || any_row(r, is_about_users) || any_row(r, is_about_sessions);
     case 403:
     case 500: return true;
     default: return false;

@@ -15,6 +15,7 @@ enum mien_kind {
     MIEN_KIND_IMAGES,  /* array of them: low..high = how many */
     MIEN_KIND_TEXT,    /* low..high = bytes */
     MIEN_KIND_CHOICE,  /* text, one of `choices` */
+    MIEN_KIND_CHOICES, /* array of them, in JSON only: low..high = how many */
     MIEN_KIND_NUMBER,  /* low..high */
     MIEN_KIND_INTEGER, /* low..high */
     MIEN_KIND_BOOL,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gallery/gallery.h"
+#include "service/evidence.h"
 #include "service/handlers.h"
 
 /* ---- members ---- */
@@ -139,7 +140,7 @@ static const struct mien_member m_result[] = {{.name = "challenge_type",
                                                .kind = MIEN_KIND_CHOICE,
                                                .required = true,
                                                .also = "challengeType",
-                                               .choices = "smile|blink|turn_left|turn_right",
+                                               .choices = MIEN_EVIDENCE_CHALLENGES,
                                                .help = "What was asked for."},
                                               NAMED_IMAGE("image", "The face doing it."),
                                               END};
@@ -147,6 +148,29 @@ static const struct mien_member m_multi[] = {
     NAMED_IMAGE("baselineImage", "The neutral face."),
     {.name = "challengeResults", .kind = MIEN_KIND_ITEMS, .required = true, .low = 1, .high = 10, .sub = m_result, .help = "One entry a challenge."},
     MIRRORED,
+    END};
+
+static const struct mien_member m_begin[] = {
+    {.name = "numChallenges", .kind = MIEN_KIND_INTEGER, .low = 2, .high = 4, .otherwise = 2, .help = "How many challenges are drawn."},
+    {.name = "excludeChallenges",
+     .kind = MIEN_KIND_CHOICES,
+     .high = 10,
+     .choices = MIEN_EVIDENCE_CHALLENGES,
+     .help = "Challenges that are not drawn."},
+    SWITCH("requireHeadTurn", 0, "One of them at least is a turn of the head."),
+    END};
+static const struct mien_member m_complete[] = {
+    {.name = "image", .kind = MIEN_KIND_IMAGE, .help = "A photo of the person doing it, which the server judges."},
+    {.name = "images", .kind = MIEN_KIND_IMAGES, .low = 1, .high = 20, .help = "Several photos instead: one must show it, all the same person."},
+    {.name = "baselineImage", .kind = MIEN_KIND_IMAGE, .help = "The person at rest, to compare with."},
+    {.name = "sessionId", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .help = "The session."},
+    {.name = "challengeType", .kind = MIEN_KIND_CHOICE, .required = true, .choices = MIEN_EVIDENCE_CHALLENGES, .help = "What was done: the session's current challenge."},
+    {.name = "passed", .kind = MIEN_KIND_BOOL, .help = "The client's own verdict. Needed without photos; with photos both must say yes."},
+    {.name = "metadata", .kind = MIEN_KIND_OBJECT, .high = 16384, .help = "Taken for compatibility; neither trusted nor kept."},
+    MIRRORED,
+    END};
+static const struct mien_member m_state[] = {
+    {.name = "session_id", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .in_path = true, .help = "What /challenge/session has answered."},
     END};
 
 /* ---- answers ---- */
@@ -451,6 +475,34 @@ static const struct mien_field f_main[] = {TEXT("message", "\"No faces detected.
 static const struct mien_field f_identity_face[] = {FACE_ID, DISTANCES, FACE_BOX, END};
 static const struct mien_field f_identity[] = {TEXT("message", ""), DISTANCES, OBJECTS("faces", f_identity_face, ""), TOOK, END};
 
+static const struct mien_field f_asked[] = {TEXT("challengeType", "smile, blink, turn_left or turn_right."),
+                                            INTEGER("index", "From 0."),
+                                            INTEGER("total", ""),
+                                            TEXT("title", ""),
+                                            TEXT("instruction", "For the person."),
+                                            TEXT("icon", "smile, eye, arrow-left or arrow-right."),
+                                            INTEGER("timeoutSeconds", "Guidance for the client; the server does not enforce it."),
+                                            END};
+#define ASKED_OR_NULL(n, h) {.name = n, .kind = MIEN_OUT_OBJECT, .sub = f_asked, .nullable = true, .help = h}
+static const struct mien_field f_session[] = {
+    TEXT("sessionId", "32 hexadecimal digits; lives 600 s."),
+    TEXTS("challenges", "In the order in which they are to be done."),
+    INTEGER("currentIndex", "How many are done."),
+    BOOL("isComplete", "All are done."),
+    BOOL("isPassed", "All are done and passed."),
+    OR_NULL(MIEN_OUT_TEXT, "assurance", "The weakest of those that are done: server (photos were judged) or client (its word only); null before the first."),
+    ASKED_OR_NULL("currentChallenge", "Null when all are done."),
+    END};
+static const struct mien_field f_complete[] = {
+    BOOL("success", "The challenge is done now, passed or not. False: it is not the current one, or all are done; nothing was changed."),
+    BOOL("passed", ""),
+    BOOL("sessionComplete", ""),
+    BOOL("sessionPassed", ""),
+    OR_NULL(MIEN_OUT_TEXT, "assurance", "Of this challenge: server or client; null when it was not taken."),
+    ASKED_OR_NULL("nextChallenge", "What is to be done now; null when all are done."),
+    OR_NULL(MIEN_OUT_TEXT, "error", "Why it was not taken, or what the photos lack."),
+    END};
+
 /* ---- routes ---- */
 
 #define STATUS(p, f, t, fn, s)                                                                                                                                 \
@@ -509,5 +561,11 @@ const struct mien_route mien_routes[] = {
     POST("/challenge/validate", MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_challenge, f_challenge, mien_do_challenge_validate,
          "A smile against a neutral baseline", "challenges"),
     POST("/challenge/validate-multi", MIEN_TAKES_JSON, m_multi, f_multi, mien_do_challenge_validate_multi, "Several challenges at once", "challenges"),
+    {MIEN_POST, "/challenge/session", MIEN_SCOPE_SESSION, MIEN_TAKES_JSON, false, m_begin, f_session, NULL, mien_do_challenge_session,
+     "Begin a session of challenges drawn at random", "sessions", NULL},
+    {MIEN_POST, "/challenge/complete", MIEN_SCOPE_SESSION, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_complete, f_complete, NULL,
+     mien_do_challenge_complete, "Finish the session's current challenge, with photos or by the client's word", "sessions", NULL},
+    {MIEN_GET, "/challenge/session/{session_id}", MIEN_SCOPE_SESSION, MIEN_TAKES_NOTHING, false, m_state, f_session, NULL, mien_do_challenge_state,
+     "Where a session stands", "sessions", NULL},
 };
 const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);
