@@ -233,7 +233,7 @@ export function wordsOf(e: unknown): string {
     case 'model_unavailable':
       return 'A model that this needs is not installed on the server.'
     case 'store_unavailable':
-      return 'The gallery’s store does not answer. Nothing was changed.'
+      return 'The gallery\u2019s store does not answer. Nothing was changed.'
     default:
       return sentence
   }

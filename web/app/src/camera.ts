@@ -13,7 +13,7 @@ const WORDS: Record<CameraFault, { title: string; text: string }> = {
   },
   denied: {
     title: 'Camera access was denied',
-    text: 'Allow the camera for this page in the browser’s address bar or in the system’s privacy settings, then try again.',
+    text: 'Allow the camera for this page in the browser\u2019s address bar or in the system\u2019s privacy settings, then try again.',
   },
   none: { title: 'No camera was found', text: 'Connect a camera and try again, or choose a photo instead.' },
   busy: {
