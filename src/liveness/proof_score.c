@@ -160,7 +160,7 @@ static void take_shapes(struct transitions *t, const struct mien_look *look)
     t->has_shape = true;
 }
 
-#define LEAST_WEIGHT 5.0
+#define LEAST_WEIGHT 10.0
 #define CUTS 0.3f   /* evenness of most slide shows */
 #define SMOOTH 0.6f /* of people */
 
@@ -205,9 +205,9 @@ void mien_proof_score_challenge(struct mien_proof_score *p, bool is_expression, 
 /* ---- the scores ---- */
 
 /* A face that does not move by itself is a picture, whatever the networks say. With liveness at this cap no session passes: 0.50 x 0.35 + 0.25 + 0.25 = 0.675. */
-#define MOTIONLESS 0.25f
+#define MOTIONLESS 0.2f
 #define MOTIONLESS_CAP 0.35f
-enum { WINDOWS_TO_CAP = 3, FEW_EXPRESSIONS = 3, FEW_GENUINE = 3, ENOUGH_GENUINE = 8 };
+enum { FEW_EXPRESSIONS = 3, FEW_GENUINE = 3, ENOUGH_GENUINE = 8 };
 #define UNSTEADY 0.5f /* share of the mean change from one scored frame to the next that is taken off */
 
 static struct mien_modality liveness(const struct mien_proof_score *p)
@@ -215,7 +215,7 @@ static struct mien_modality liveness(const struct mien_proof_score *p)
     struct mien_liveness l = {.depth = mean(&p->depth, 1), .motion = mean(&p->motion, 1), .antispoof = mean(&p->antispoof, 1)};
     if (!l.motion.present) return (struct mien_modality){0};
     mien_liveness_weigh(&p->settings.fusion, &l);
-    if (kept(&p->motion) >= WINDOWS_TO_CAP && l.motion.score < MOTIONLESS) l.score = fminf(l.score, MOTIONLESS_CAP);
+    if (l.motion.score < MOTIONLESS) l.score = fminf(l.score, MOTIONLESS_CAP);
     return (struct mien_modality){true, l.score};
 }
 
