@@ -56,11 +56,11 @@ function Token({ token }: { token: string }) {
       {checked === null && wrong === null && <p className="flex items-center gap-2 text-muted"><Spinner /> Checking…</p>}
       {wrong !== null && <Notice tone="bad">{wrong}</Notice>}
       {checked?.payload != null && (
-        <dl data-testid="token-claims" className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-6 gap-y-1.5 text-[0.9375rem]">
+        <dl data-testid="token-claims" className="grid gap-x-6 gap-y-1.5 text-[0.9375rem] sm:grid-cols-[auto_minmax(0,1fr)]">
           {Object.entries(checked.payload).map(([name, value]) => (
-            <div key={name} className="contents">
+            <div key={name} className="sm:contents">
               <dt className="font-mono text-sm text-muted">{name}</dt>
-              <dd className="break-all tabular-nums">{claimText(name, value)}</dd>
+              <dd className="[overflow-wrap:anywhere] tabular-nums">{claimText(name, value)}</dd>
             </div>
           ))}
         </dl>
@@ -86,6 +86,8 @@ export default function Verify() {
   const [user, setUser] = useState<string | null>(null)
   const [token, setToken] = useState<string | null>(null)
   const [locked, setLocked] = useState(false)
+  const who = useRef<HTMLParagraphElement>(null)
+  const [returned, setReturned] = useState(false)
 
   useEffect(() => {
     const e = element.current
@@ -101,13 +103,21 @@ export default function Verify() {
       const reason = (event as CustomEvent<{ reason: string }>).detail.reason
       setLocked(reason === 'unauthorized' || reason === 'forbidden')
     }
+    const state = (event: Event) => {
+      if ((event as CustomEvent<{ state: string }>).detail.state !== 'camera') return
+      setToken(null)
+      setLocked(false)
+    }
+    e.addEventListener('mien-state', state)
     e.addEventListener('mien-success', success)
     e.addEventListener('mien-failure', failure)
     return () => {
+      e.removeEventListener('mien-state', state)
       e.removeEventListener('mien-success', success)
       e.removeEventListener('mien-failure', failure)
     }
   }, [user])
+  useEffect(() => who.current?.focus(), [user])
   useEffect(() => {
     const keyChanged = () => {
       if (element.current !== null) element.current.apiKey = apiKey()
@@ -123,6 +133,7 @@ export default function Verify() {
     setUser(typed.trim())
   }
   const leave = () => {
+    setReturned(true)
     setUser(null)
     setToken(null)
   }
@@ -138,6 +149,7 @@ export default function Verify() {
                 label="User id"
                 hint="Any name that your service knows the person by."
                 required
+                autoFocus={returned}
                 maxLength={128}
                 autoComplete="username"
                 value={typed}
@@ -164,13 +176,13 @@ export default function Verify() {
       ) : (
         <div className="space-y-5">
           <div className="flex flex-wrap items-center justify-between gap-2">
-            <p className="min-w-0 break-all">Verifying <strong data-testid="verify-who">{user}</strong></p>
+            <p ref={who} tabIndex={-1} className="min-w-0 outline-none [overflow-wrap:anywhere]">Verifying <strong data-testid="verify-who">{user}</strong></p>
             <Button variant="quiet" onClick={leave} data-testid="verify-other">Somebody else</Button>
           </div>
           <div className="embedding">
             <mien-verify ref={element} key={user} user-id={user} theme={theme} data-testid="verify-element" />
           </div>
-          <Live>
+          <Live className="space-y-5">
             {locked && (
               <Notice tone="warn" title="Sessions need an API key here" testId="verify-locked" action={<Button variant="primary" onClick={openKeyDialog}>Enter the key</Button>}>
                 The key must have the scope <code className="font-mono text-sm">session</code>. Then press “Try again” above.
