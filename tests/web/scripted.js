@@ -89,7 +89,8 @@ class Peer {
   }
 }
 
-/** `pages`: path -> text or {file}. Set `auth` (what POST /auth/verify answers: {status, body}) and `script` (async (peer) => ...) before a page uses them. */
+/** `pages`: path -> text or {file}. Set `auth` (what a POST is answered: {status, body}), or `proxy`
+ * (body -> fetch's answer that is passed on), and `script` (async (peer) => ...) before a page uses them. */
 async function scripted(pages) {
   const state = { auth: { status: 200, body: {} }, script: null, asked: [], peers: [], failure: null }
   const server = http.createServer((request, response) => {
@@ -104,6 +105,10 @@ async function scripted(pages) {
       if (request.method === 'POST') {
         state.asked.push({ path: url.pathname, headers: request.headers, body })
         if (state.auth === null) return request.socket.destroy()
+        if (state.proxy) {
+          return state.proxy(body).then(async (answer) =>
+            response.writeHead(answer.status, { ...headers, 'Content-Type': 'application/json' }).end(await answer.text()))
+        }
         const { status, body: answer } = state.auth
         const filled = JSON.stringify(answer).replaceAll('SELF', request.headers.host)
         return response.writeHead(status, { ...headers, 'Content-Type': 'application/json' }).end(filled)

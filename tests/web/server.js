@@ -20,6 +20,9 @@ function needServer() {
   if (!fs.existsSync(path.join(WEB, 'index.html'))) tap.skipAll('the web page is not built (npm has not been reachable: make web)')
 }
 
+/** Whether the installed pack has a network for this. */
+const hasRole = (role) => Boolean(JSON.parse(fs.readFileSync(path.join(MODELS, 'manifest.json'))).roles[role])
+
 function freePort() {
   return new Promise((done) => {
     const s = net.createServer().listen(0, '127.0.0.1', () => { const { port } = s.address(); s.close(() => done(port)) })
@@ -54,4 +57,4 @@ async function serve(env = {}) {
   throw new Error(`mien serve does not become ready: ${state.text.slice(-1500)}`)
 }
 
-module.exports = { needServer, photo, serve }
+module.exports = { hasRole, needServer, photo, serve }
