@@ -2,9 +2,9 @@
  * known here, so none can be confused with it.
  *
  * A signer holds RSA-3072 keys in a folder, one PEM file (PKCS#8, mode 0600) a key. Key id: the RFC 7638 thumbprint. The newest key signs. A key that has a
- * successor validates until `lifetime_s` and a minute after the successor was made, when the last token that it signed has expired, whatever the servers' clocks
- * differ; then it is deleted. A folder that several servers share is read again when it has changed, and when a token names a key that is not known (at most
- * once a second). Thread-safe. */
+ * successor validates until `lifetime_s` and a minute after the successor was made, when the last token that it signed has expired on every server's clock;
+ * then it is deleted. A folder that several servers share is read again when it has changed, and when a token names a key that is not known (at most once a
+ * second). Thread-safe. */
 #ifndef MIEN_CRYPTO_JWT_H
 #define MIEN_CRYPTO_JWT_H
 
@@ -38,8 +38,8 @@ struct mien_jwt_rules {
     int64_t now_s;        /* exp must be beyond it, nbf and iat not (with leeway_s) */
     int leeway_s;
 };
-/* Checks everything: form (three parts of strict base64url, at most MIEN_JWT_BYTES), header (alg RS256, typ JWT or none, known kid, no crit), signature, rules; exp is
- * required. MIEN_E_TOKEN: not valid; e->msg says why in words for its bearer ("The token has expired."). *claims is freed with mien_json_free. */
+/* Checks everything: form (three parts of strict base64url, at most MIEN_JWT_BYTES), header (alg RS256, typ JWT or none, known kid, no crit), signature, rules;
+ * exp is required. MIEN_E_TOKEN: not valid; e->msg says why in words for its bearer ("The token has expired."). *claims is freed with mien_json_free. */
 enum mien_code mien_jwt_verify(struct mien_signer *s, const char *token, size_t n, const struct mien_jwt_rules *rules, struct mien_json **claims,
                                struct mien_err *e) MIEN_MUST_CHECK;
 

@@ -58,6 +58,8 @@ struct mien_audit_report {
     bool intact;
     int64_t rows, first_seq, last_seq; /* 0 when there are none */
     char head[65];                     /* hash of the last row, or of the last that was purged; zeros for an empty log */
+    int64_t purged_seq;                /* the last row that a purge has taken; 0: none */
+    char purged[65];                   /* its hash */
     int64_t broken_seq;                /* when not intact: the first row that is wrong */
     char why[120];
 };
@@ -65,7 +67,7 @@ enum mien_code mien_ledger_verify(struct mien_ledger *l, struct mien_audit_repor
 
 struct mien_audit_filter { const char *session_id, *user_id; /* NULL: any */ int event; /* -1: any */ int64_t since_ms; int limit; /* newest so many */ };
 typedef enum mien_code mien_on_audit_row(void *context, const struct mien_audit_row *row, struct mien_err *e);
-/* In the order in which they were written. */
+/* In the order in which they were written. `on` does not use the ledger. A row's event that this version does not know is MIEN_AUDIT_EVENTS. */
 enum mien_code mien_ledger_list(struct mien_ledger *l, const struct mien_audit_filter *f, mien_on_audit_row *on, void *context,
                                 struct mien_err *e) MIEN_MUST_CHECK;
 

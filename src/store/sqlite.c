@@ -44,9 +44,9 @@ static const char *const SQL[MIEN_SQLITE_STATEMENTS] = {
 
 enum mien_code mien_sqlite_fail(sqlite3 *db, int result, const char *file, int line, struct mien_err *e)
 {
-    if ((result & 0xff) == SQLITE_NOMEM) return mien_err_set(e, MIEN_E_NOMEM, file, line, "no memory for the gallery's database");
+    if ((result & 0xff) == SQLITE_NOMEM) return mien_err_set(e, MIEN_E_NOMEM, file, line, "no memory for the database");
     const int system = (result & 0xff) == SQLITE_IOERR || (result & 0xff) == SQLITE_CANTOPEN ? sqlite3_system_errno(db) : 0;
-    return mien_err_set(e, MIEN_E_STORE, file, line, "the gallery's database: %s (%d)%s%s", sqlite3_errstr(result), result, system != 0 ? ": " : "",
+    return mien_err_set(e, MIEN_E_STORE, file, line, "the database: %s (%d)%s%s", sqlite3_errstr(result), result, system != 0 ? ": " : "",
                         system != 0 ? strerror(system) : "");
 }
 
@@ -65,22 +65,22 @@ sqlite3_stmt *mien_sqlite_statement(struct mien_sqlite_connection *c, enum mien_
 
 /* ---- opening ---- */
 
-static enum mien_code open_lock(struct mien_sqlite *q, const char *path, struct mien_err *e)
+enum mien_code mien_sqlite_lock(const char *path, const char *what, int *fd, struct mien_err *e)
 {
     char name[4096];
     const int n = snprintf(name, sizeof name, "%s.lock", path);
     MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof name, e, MIEN_E_ARG, "path too long");
-    q->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    MIEN_FAIL_IF(q->lock_fd < 0, e, MIEN_E_STORE, "%s: %s", name, strerror(errno));
+    *fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    MIEN_FAIL_IF(*fd < 0, e, MIEN_E_STORE, "%s: %s", name, strerror(errno));
     int taken;
-    while ((taken = flock(q->lock_fd, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) continue;
+    while ((taken = flock(*fd, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) continue;
     if (taken == 0) return MIEN_OK;
-    if (errno == EWOULDBLOCK) return MIEN_FAIL(e, MIEN_E_STORE_LOCKED, "another process has the gallery open");
+    if (errno == EWOULDBLOCK) return MIEN_FAIL(e, MIEN_E_STORE_LOCKED, "another process has %s open", what);
     return MIEN_FAIL(e, MIEN_E_STORE, "%s: %s", name, strerror(errno));
 }
 
 /* The file exists with its mode before SQLite opens it; SQLite gives the same mode to those that it puts beside it. */
-static enum mien_code make_file(const char *path, struct mien_err *e)
+enum mien_code mien_sqlite_make_file(const char *path, struct mien_err *e)
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     MIEN_FAIL_IF(fd < 0 && errno != EEXIST, e, MIEN_E_STORE, "%s: %s", path, strerror(errno));
@@ -88,19 +88,19 @@ static enum mien_code make_file(const char *path, struct mien_err *e)
     return MIEN_OK;
 }
 
-static enum mien_code connect(struct mien_sqlite_connection *c, const char *path, int how, const char *pragmas, struct mien_err *e)
+enum mien_code mien_sqlite_connect(sqlite3 **db, const char *path, int how, const char *pragmas, struct mien_err *e)
 {
     static const int SWITCH[][2] = {{SQLITE_DBCONFIG_DEFENSIVE, 1}, {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0}, {SQLITE_DBCONFIG_ENABLE_FKEY, 1},
                                     {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}, {SQLITE_DBCONFIG_ENABLE_VIEW, 0}, {SQLITE_DBCONFIG_DQS_DML, 0}};
-    int result = sqlite3_open_v2(path, &c->db, how | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int result = sqlite3_open_v2(path, db, how | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     for (size_t i = 0; result == SQLITE_OK && i < sizeof SWITCH / sizeof SWITCH[0]; i++)
-        result = sqlite3_db_config(c->db, SWITCH[i][0], SWITCH[i][1], NULL);
+        result = sqlite3_db_config(*db, SWITCH[i][0], SWITCH[i][1], NULL);
     if (result == SQLITE_OK) {
-        sqlite3_limit(c->db, SQLITE_LIMIT_LENGTH, LONGEST_VALUE);
-        sqlite3_busy_timeout(c->db, MIEN_SQLITE_WAIT_MS);
-        result = sqlite3_exec(c->db, pragmas, NULL, NULL, NULL);
+        sqlite3_limit(*db, SQLITE_LIMIT_LENGTH, LONGEST_VALUE);
+        sqlite3_busy_timeout(*db, MIEN_SQLITE_WAIT_MS);
+        result = sqlite3_exec(*db, pragmas, NULL, NULL, NULL);
     }
-    return result == SQLITE_OK ? MIEN_OK : MIEN_SQLITE_FAIL(c->db, result, e);
+    return result == SQLITE_OK ? MIEN_OK : MIEN_SQLITE_FAIL(*db, result, e);
 }
 
 static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struct mien_err *e)
@@ -110,9 +110,9 @@ static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struc
              "PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA cache_size = -%d;"
              "PRAGMA wal_autocheckpoint = %d; PRAGMA journal_size_limit = %d; PRAGMA temp_store = MEMORY; PRAGMA max_page_count = " MIEN_SQLITE_MOST_PAGES,
              PAGE, WRITER_CACHE_KIB, WAL_PAGES, WAL_KEPT);
-    MIEN_TRY(open_lock(q, path, e));
-    MIEN_TRY(make_file(path, e));
-    MIEN_TRY(connect(&q->writer, path, SQLITE_OPEN_READWRITE, pragmas, e));
+    MIEN_TRY(mien_sqlite_lock(path, "the gallery", &q->lock_fd, e));
+    MIEN_TRY(mien_sqlite_make_file(path, e));
+    MIEN_TRY(mien_sqlite_connect(&q->writer.db, path, SQLITE_OPEN_READWRITE, pragmas, e));
     MIEN_TRY(mien_sqlite_watch_gaps(q->writer.db, &q->gaps, e));
     MIEN_TRY(mien_sqlite_migrate(q->writer.db, mien_sqlite_steps, mien_sqlite_version, e));
     mien_sqlite_clear_traces(q, MIEN_SQLITE_WAIT_MS); /* of a removal that the process did not live to finish */
@@ -121,7 +121,7 @@ static enum mien_code open_writer(struct mien_sqlite *q, const char *path, struc
 
 static enum mien_code open_reader(struct mien_sqlite *q, const char *path, struct mien_err *e)
 {
-    MIEN_TRY(connect(&q->reader, path, SQLITE_OPEN_READONLY, "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0", e));
+    MIEN_TRY(mien_sqlite_connect(&q->reader.db, path, SQLITE_OPEN_READONLY, "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0", e));
     return mien_sqlite_expect(q->reader.db, mien_sqlite_version, e);
 }
 

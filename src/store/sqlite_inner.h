@@ -1,4 +1,4 @@
-/* Between sqlite*.c: one connection with its prepared statements, and how a result of SQLite becomes an error of ours. */
+/* Between sqlite*.c: one connection with its prepared statements, and how a result of SQLite becomes an error of ours. ledger*.c opens files in the same way. */
 #ifndef MIEN_STORE_SQLITE_INNER_H
 #define MIEN_STORE_SQLITE_INNER_H
 
@@ -54,6 +54,11 @@ enum { MIEN_SQLITE_WAIT_MS = 2000 /* for a file that another process has locked 
 /* Returns the code for a result of SQLite that is not SQLITE_OK, ROW or DONE; the message holds no data. */
 enum mien_code mien_sqlite_fail(sqlite3 *db, int result, const char *file, int line, struct mien_err *e);
 #define MIEN_SQLITE_FAIL(db, result, e) mien_sqlite_fail((db), (result), __FILE__, __LINE__, (e))
+
+/* The three steps of opening. The lock is PATH.lock; `what` names in MIEN_E_STORE_LOCKED what another process has. *db is to be closed after a failure too. */
+enum mien_code mien_sqlite_lock(const char *path, const char *what, int *fd, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_sqlite_make_file(const char *path, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_sqlite_connect(sqlite3 **db, const char *path, int how, const char *pragmas, struct mien_err *e) MIEN_MUST_CHECK;
 
 /* A statement ready to be bound; NULL with *code set when it cannot be prepared. */
 sqlite3_stmt *mien_sqlite_statement(struct mien_sqlite_connection *c, enum mien_sqlite_statement which, enum mien_code *code, struct mien_err *e);
