@@ -8,12 +8,14 @@ import type { Section } from './route'
 import { toggleTheme, useTheme } from './theme'
 import { Button, Notice, Spinner } from './ui'
 
-const PAGES: Record<Section, ReturnType<typeof lazy>> = {
-  verify: lazy(() => import('./verify')),
-  try: lazy(() => import('./tryit')),
-  gallery: lazy(() => import('./gallery')),
-  status: lazy(() => import('./status')),
+const LOAD = {
+  verify: () => import('./verify'),
+  try: () => import('./tryit'),
+  gallery: () => import('./gallery'),
+  status: () => import('./status'),
 }
+const PAGES: Record<Section, ReturnType<typeof lazy>> = { verify: lazy(LOAD.verify), try: lazy(LOAD.try), gallery: lazy(LOAD.gallery), status: lazy(LOAD.status) }
+const REST_AFTER_MS = 1000
 
 /** A part that fails to load or to draw must not take the page along. */
 class Boundary extends Component<{ children: ReactNode }, { failed: boolean }> {
@@ -92,6 +94,12 @@ export function App() {
   const main = useRef<HTMLElement>(null)
   const first = useRef(true)
   const Page = PAGES[section]
+
+  /* The other sections come when the first one stands: they are small, and then open at once. */
+  useEffect(() => {
+    const timer = setTimeout(() => void Promise.allSettled(Object.values(LOAD).map((load) => load())), REST_AFTER_MS)
+    return () => clearTimeout(timer)
+  }, [])
 
   useEffect(() => {
     document.title = (SECTIONS.find((s) => s.id === section)?.label ?? '') + ' · mien'

@@ -50,7 +50,7 @@ function useWatch(): Watched {
       setWatched((old) => {
         const next: Watched = { ...old, health: h.status === 'fulfilled' ? h.value : old.health, unreachable: h.status === 'rejected' }
         if (locked) return { ...next, metrics: 'locked' }
-        if (m.status === 'rejected') return { ...next, metrics: wordsOf(m.reason) }
+        if (m.status === 'rejected') return { ...next, metrics: old.metrics === 'read' ? 'read' : wordsOf(m.reason) }
         if (m.value === null) return next
         const samples = parseMetrics(m.value)
         const now = read(samples, Date.now())
