@@ -318,11 +318,9 @@ static void discard(struct mien_socket *s)
 
 static void receive(struct mien_socket *s)
 {
+    enum mien_arrival what;
     s->budget = READ_AT_ONCE;
-    do {
-        enum mien_arrival what;
-        while (!s->peer_closed && (what = mien_frames_next(&s->frames)) != MIEN_ARRIVED_NOTHING) handle(s, what);
-    } while (!s->peer_closed && s->early_at < s->early_size);
+    while (!s->peer_closed && (what = mien_frames_next(&s->frames)) != MIEN_ARRIVED_NOTHING) handle(s, what);
     if (s->peer_closed) discard(s);
 }
 

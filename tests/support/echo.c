@@ -135,8 +135,12 @@ static struct mien_socket_handler sockets = {NULL, on_open, on_message, on_wake,
 
 static enum mien_plan begin(void *context, struct mien_request *q, struct mien_response *r, size_t *max_body)
 {
+    struct echo *x = context;
     const char *path = mien_request_path(q);
-    (void)context;
+    count(x, &x->begun, NULL, 0);
+    pthread_mutex_lock(&x->lock);
+    while (x->held) pthread_cond_wait(&x->changed, &x->lock);
+    pthread_mutex_unlock(&x->lock);
     *max_body = 1000;
     if (strcmp(path, "/echo") != 0 && strcmp(path, "/told") != 0) {
         r->status = 404;
@@ -209,6 +213,14 @@ bool echo_await(struct echo *x, const int *counter, int wanted)
     while (*counter < wanted && late == 0) late = pthread_cond_timedwait(&x->changed, &x->lock, &until);
     pthread_mutex_unlock(&x->lock);
     return late == 0;
+}
+
+void echo_hold(struct echo *x, bool held)
+{
+    pthread_mutex_lock(&x->lock);
+    x->held = held;
+    pthread_cond_broadcast(&x->changed);
+    pthread_mutex_unlock(&x->lock);
 }
 
 int echo_count(struct echo *x, const int *counter)
