@@ -53,8 +53,8 @@ static enum mien_code on_file(void *context, const char *path, const char *withi
     struct job *j = context;
     struct clip *last = j->n_clips > 0 ? &j->clip[j->n_clips - 1] : NULL;
     const char *name = strchr(within, '/'), *rest = name != NULL ? strchr(++name, '/') : NULL;
-    const bool taken = rest != NULL ? strchr(rest + 1, '/') == NULL && mien_clip_is_photo(rest) : name != NULL && (mien_clip_is_photo(name) || mien_clip_is_film(name));
-    if (!taken) return MIEN_OK;
+    if (name == NULL || (rest != NULL && (strchr(rest + 1, '/') != NULL || !mien_clip_is_photo(rest)))) return MIEN_OK;
+    if (rest == NULL && !mien_clip_is_photo(name) && !mien_clip_is_film(name)) return MIEN_OK;
     const size_t length = rest != NULL ? (size_t)(rest - path) : strlen(path), label = (size_t)(name - 1 - within);
     if (last != NULL && strlen(last->path) == length && strncmp(last->path, path, length) == 0) return MIEN_OK; /* one more frame of it */
     const bool new_label = last == NULL || strlen(last->label) != label || strncmp(last->label, within, label) != 0;

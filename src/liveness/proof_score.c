@@ -204,7 +204,8 @@ void mien_proof_score_challenge(struct mien_proof_score *p, bool is_expression, 
 
 /* ---- the scores ---- */
 
-/* A face that does not move by itself is a picture, whatever the networks say. With liveness at this cap no session passes: 0.50 x 0.35 + 0.25 + 0.25 = 0.675. */
+/* A face that does not move by itself is a picture, whatever the networks say. With liveness at this cap no session passes:
+ * 0.50 x 0.35 + 0.25 + 0.25 = 0.675. */
 #define MOTIONLESS 0.2f
 #define MOTIONLESS_CAP 0.35f
 enum { FEW_EXPRESSIONS = 3, FEW_GENUINE = 3, ENOUGH_GENUINE = 8 };

@@ -2,7 +2,8 @@
  *
  * liveness: 3-D depth from the mesh, movement that no flat photograph explains (mien_motion_score), and the anti-spoofing networks, of which a clear rejection
  * caps it. emotion: smoothness of transitions between frames, the networks' confidence, and whether what was asked for was seen. deepfake: mean of the
- * networks' probability "genuine" with its steadiness from frame to frame. Formulas and what was measured: docs/liveness.md, "Scores of a live session". Pure: no clock, no networks. */
+ * networks' probability "genuine" with its steadiness from frame to frame. Formulas and what was measured: docs/liveness.md, "Scores of a live session".
+ * Pure: no clock, no networks. */
 #ifndef MIEN_LIVENESS_PROOF_SCORE_H
 #define MIEN_LIVENESS_PROOF_SCORE_H
 

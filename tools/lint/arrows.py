@@ -12,7 +12,7 @@ THIRD_PARTY = {
     'net': ('microhttpd.h', 'curl/curl.h', 'wslay/wslay.h'),
     'engine': ('dnnl.h', 'oneapi/dnnl/dnnl.h'),
 }
-SYSTEM = set('''assert.h ctype.h errno.h fcntl.h float.h getopt.h inttypes.h limits.h locale.h math.h pthread.h sched.h setjmp.h signal.h
+SYSTEM = set('''assert.h ctype.h errno.h fcntl.h float.h getopt.h inttypes.h limits.h locale.h math.h pthread.h sched.h setjmp.h signal.h spawn.h
 stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h string.h strings.h time.h unistd.h dirent.h
 sys/mman.h sys/stat.h sys/types.h sys/resource.h sys/wait.h sys/time.h sys/random.h sys/ioctl.h sys/socket.h netinet/in.h netinet/tcp.h arpa/inet.h netdb.h poll.h sys/un.h sys/epoll.h sys/eventfd.h sys/signalfd.h sys/prctl.h sys/file.h
 cpuid.h immintrin.h'''.split())
