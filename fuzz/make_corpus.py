@@ -174,7 +174,7 @@ def frame(first, payload=b'', mask=b'\x37\xfa\x21\x3d', length=None):
 
 def websockets():
     """The first byte is the size of the pieces."""
-    text, euro = 'Grüße, 世界 🙂'.encode(), '€'.encode()
+    text, euro = 'Gr\u00fc\u00dfe, \u4e16\u754c \U0001f642'.encode(), '\u20ac'.encode()
     save('websocket', 'messages', b'\4' + frame(0x81, text) + frame(0x82, bytes(range(200))) + frame(0x81))
     save('websocket', 'fragments', b'\1' + frame(1, b'a' + euro[:1]) + frame(0x89, b'ping') + frame(0, euro[1:2]) + frame(0x80, euro[2:]) + frame(0x88))
     save('websocket', 'controls', b'\2' + frame(0x89) + frame(0x8a, b'x' * 125) + frame(0x88, b'\x03\xe8' + text))
