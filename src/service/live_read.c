@@ -48,7 +48,8 @@ static void read_nonce(const char *text, uint8_t nonce[MIEN_NONCE])
     }
 }
 
-static void read_frame(const struct mien_lifted *l, struct mien_client_message *m)
+/* The image goes to the message's beginning: a short text stands in the JSON tree, which does not live as long. */
+static void read_frame(const struct mien_lifted *l, char *message, struct mien_client_message *m)
 {
     char *text;
     size_t n;
@@ -76,11 +77,12 @@ static void read_frame(const struct mien_lifted *l, struct mien_client_message *
         return;
     }
     m->kind = MIEN_SAID_FRAME;
-    m->image = image;
     m->stamp_ms = (int64_t)stamp;
     m->mirrored_given = mirrored != NULL;
     m->mirrored = mien_json_bool(mirrored, false);
     read_nonce(nonce, m->nonce);
+    memmove(message, image, m->image_size);
+    m->image = (const uint8_t *)message;
 }
 
 static void read_done(const struct mien_json *root, struct mien_client_message *m)
@@ -100,7 +102,7 @@ static void read_text(char *text, size_t n, struct mien_arena *arena, struct mie
         return;
     }
     const char *type = mien_json_string(mien_json_get(l.root, "type"), "");
-    if (strcmp(type, "video_frame") == 0) read_frame(&l, m);
+    if (strcmp(type, "video_frame") == 0) read_frame(&l, text, m);
     else if (strcmp(type, "challenge_complete") == 0) read_done(l.root, m);
     else nonsense(m, "unknown_type", "'type' is neither video_frame nor challenge_complete");
     mien_json_free(&l.root);
