@@ -246,7 +246,9 @@ export function Dialog({ open, onClose, title, children, testId }: {
       ref={dialog}
       aria-labelledby={id}
       data-testid={testId}
-      onClose={onClose}
+      onClose={(e) => {
+        if (open && !e.currentTarget.open) onClose() // the browser closed it; the event of our own closing may come when it is open again
+      }}
       className="w-[min(28rem,calc(100vw-2rem))] rounded-2xl border border-line bg-surface p-5 shadow-card sm:p-6"
     >
       {open && (
