@@ -11,12 +11,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "app/people.h"
+#include "app/sessions.h"
 #include "base/log.h"
 #include "mien.h"
 #include "net/client.h"
 
-enum { TEXT_BYTES = 8 << 20, HEALTH_SECONDS = 3 };
+enum { TEXT_BYTES = 8 << 20, HEALTH_SECONDS = 3, PURGE_SECONDS = 3600 };
 
 /* ---- before the server ---- */
 
@@ -69,15 +69,28 @@ static void announce(const struct mien_serve_settings *s, const struct mien_mode
     fflush(stdout);
 }
 
-/* From the started server to its end. */
-static void serve_until_told(const struct mien_serve_settings *s, struct mien_service *service, const struct mien_models *models, struct mien_server **server)
+/* Waits for a signal and looks after the ledger meanwhile. */
+static int wait_for_signal(const struct mien_serve_settings *s, const struct mien_sessions *sessions)
 {
     const sigset_t stop = stop_signals();
-    int signal_number = 0;
+    const struct timespec wait = {.tv_sec = PURGE_SECONDS};
+    for (;;) {
+        mien_sessions_purge(s, sessions);
+        int signal_number = sigtimedwait(&stop, NULL, &wait);
+        while (signal_number < 0 && errno == EINTR) signal_number = sigtimedwait(&stop, NULL, &wait);
+        if (signal_number > 0) return signal_number;
+    }
+}
+
+/* From the started server to its end. */
+static void serve_until_told(const struct mien_serve_settings *s, struct mien_service *service, const struct mien_models *models,
+                             const struct mien_sessions *sessions, struct mien_server **server)
+{
+    const sigset_t stop = stop_signals();
     mien_service_attach(service, *server);
     announce(s, models, *server);
     notify("READY=1");
-    sigwait(&stop, &signal_number);
+    const int signal_number = wait_for_signal(s, sessions);
     notify("STOPPING=1");
     mien_log(MIEN_LOG_INFO, "stopping", "signal=%d", signal_number);
     pthread_sigmask(SIG_UNBLOCK, &stop, NULL); /* a second signal ends at once */
@@ -118,6 +131,7 @@ static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settin
 {
     struct mien_models *models = NULL;
     struct mien_people people = {0};
+    struct mien_sessions sessions = {0};
     struct mien_service *service = NULL;
     struct mien_server *server = NULL;
     char dir[MIEN_PATH];
@@ -128,12 +142,14 @@ static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settin
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads, which inherit it */
     enum mien_code code = mien_cli_models(cli, NULL, &models, e);
     if (code == MIEN_OK) code = open_people(s, models, &people, e);
+    if (code == MIEN_OK) code = mien_sessions_open(s, dir, &sessions, e);
     if (code == MIEN_OK) code = mien_service_create(&s->service, models, &service, e);
     if (code == MIEN_OK && !mien_service_has_keys(service) && !mien_host_is_loopback(s->server.host))
         code = MIEN_FAIL(e, MIEN_E_CONFIG, "HOST: '%.60s' is reachable from outside, and no key is configured: set API_KEYS or API_KEYS_FILE", s->server.host);
     if (code == MIEN_OK) code = mien_server_start(&s->server, mien_service_handler(service), &server, e);
-    if (code == MIEN_OK) serve_until_told(s, service, models, &server);
+    if (code == MIEN_OK) serve_until_told(s, service, models, &sessions, &server);
     mien_service_free(&service);
+    mien_sessions_close(&sessions);
     mien_people_close(&people);
     mien_models_free(&models);
     return code;

@@ -190,6 +190,12 @@ static void find_address(const struct mien_access *a, const struct mien_request 
     }
 }
 
+static bool is_secure(const struct mien_access *a, const struct mien_request *q)
+{
+    const char *peer = mien_request_peer(q), *scheme = mien_request_header_last(q, "X-Forwarded-Proto");
+    return peer != NULL && scheme != NULL && listed(a->proxies, peer, strlen(peer)) && strcasecmp(scheme, "https") == 0;
+}
+
 static uint64_t address_identity(uint64_t salt, const char *address)
 {
     uint64_t h = salt ^ 0xcbf29ce484222325u; /* FNV-1a, finished by a multiplication that spreads the last bytes */
@@ -225,7 +231,7 @@ static bool same_origin(const struct mien_request *q, const char *origin)
 
 void mien_access_identify(const struct mien_access *a, const struct mien_request *q, struct mien_caller *out)
 {
-    *out = (struct mien_caller){.origin = mien_request_header(q, "Origin")};
+    *out = (struct mien_caller){.origin = mien_request_header(q, "Origin"), .secure = is_secure(a, q)};
     find_address(a, q, out->address);
     const char *sent = sent_key(q);
     const struct key *key = find_key(a, sent);
@@ -285,10 +291,16 @@ static const char *policy_of(enum mien_page_kind page)
     }
 }
 
+static const char *cache_of(enum mien_page_kind page)
+{
+    if (page == MIEN_PAGE_ASSET) return "public, max-age=31536000, immutable";
+    return page == MIEN_PAGE_KEYS ? "public, max-age=300" : "no-store";
+}
+
 void mien_access_headers(const struct mien_access *a, const struct mien_caller *c, enum mien_page_kind page, struct mien_response *r)
 {
     const bool open = page == MIEN_PAGE_OPEN;
-    mien_response_header(r, "Cache-Control", page == MIEN_PAGE_ASSET ? "public, max-age=31536000, immutable" : "no-store");
+    mien_response_header(r, "Cache-Control", cache_of(page));
     mien_response_header(r, "X-Content-Type-Options", "nosniff");
     mien_response_header(r, "Referrer-Policy", "no-referrer");
     mien_response_header(r, "X-Frame-Options", "DENY");

@@ -30,6 +30,7 @@ struct mien_caller {
     uint64_t client;                 /* identity: of the key, else of the address */
     const char *origin;              /* the request's Origin, or NULL */
     bool origin_listed;              /* ... may read answers (CORS) */
+    bool secure;                     /* came over TLS, says a trusted proxy (X-Forwarded-Proto) */
 };
 void mien_access_identify(const struct mien_access *a, const struct mien_request *q, struct mien_caller *out);
 

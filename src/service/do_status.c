@@ -82,7 +82,7 @@ enum mien_code mien_do_metrics(struct mien_call *call, struct mien_err *e)
 {
     (void)e;
     struct mien_service *s = call->service;
-    const struct mien_metrics_sources from = {atomic_load(&s->server), s->models, s->settings.gallery};
+    const struct mien_metrics_sources from = {atomic_load(&s->server), s->models, s->settings.gallery, s->live};
     mien_metrics_write(&s->metrics, &from, mien_elapsed_ms(s->started_ns) / 1000.0, &call->response->body);
     return MIEN_OK;
 }

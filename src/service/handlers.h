@@ -13,6 +13,7 @@ mien_handler_fn mien_do_face_match, mien_do_verify_document;                    
 mien_handler_fn mien_do_smile_check, mien_do_blink_check, mien_do_head_pose, mien_do_head_turn_check;                       /* do_gestures.c */
 mien_handler_fn mien_do_challenge_validate, mien_do_challenge_validate_multi;                                               /* do_challenges.c */
 mien_handler_fn mien_do_challenge_session, mien_do_challenge_complete, mien_do_challenge_state;                              /* do_sessions.c */
+mien_handler_fn mien_do_auth_verify, mien_do_token_validate, mien_do_jwks;                                                  /* do_auth.c */
 mien_handler_fn mien_do_enroll, mien_do_enroll_frames, mien_do_unenroll, mien_do_gallery, mien_do_search, mien_do_verify_user, mien_do_verify_frames,
     mien_do_gallery_import, mien_do_keys_rotate;                                                                             /* do_gallery.c, do_fusion.c */
 mien_handler_fn mien_do_main, mien_do_identity;                                                                             /* do_facebank.c */

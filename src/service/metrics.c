@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/version.h"
+#include "service/live.h"
 
 /* 0 (lost) first; the last stands for all others. */
 static const int STATUS[MIEN_METRIC_STATUSES] = {0, 101, 200, 204, 302, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 426, 429, 500, 503, -1};
@@ -149,6 +150,21 @@ static double resident_bytes(void)
     return pages > 0 ? (double)resident * (double)sysconf(_SC_PAGESIZE) : 0.0;
 }
 
+static void write_live(struct mien_live *live, struct mien_buf *out)
+{
+    if (live == NULL) return;
+    const struct mien_live_state s = mien_live_state(live);
+    one(out, "mien_live_sessions", "gauge", "Live sessions whose WebSocket is open.", (double)s.open);
+    one(out, "mien_live_sessions_max", "gauge", "As many may be open (MAX_SESSIONS).", (double)s.max_open);
+    one(out, "mien_live_sessions_begun_total", "counter", "Live sessions that have begun.", (double)s.begun);
+    head(out, "mien_live_sessions_ended_total", "counter", "Live sessions that have ended, by how.");
+    mien_buf_addf(out, "mien_live_sessions_ended_total{how=\"passed\"} %" PRIu64 "\n", s.passed);
+    mien_buf_addf(out, "mien_live_sessions_ended_total{how=\"failed\"} %" PRIu64 "\n", s.failed);
+    mien_buf_addf(out, "mien_live_sessions_ended_total{how=\"terminated\"} %" PRIu64 "\n", s.terminated);
+    one(out, "mien_live_frames_total", "counter", "Frames of live sessions that were analysed.", (double)s.frames);
+    one(out, "mien_live_frames_dropped_total", "counter", "Frames of live sessions that newer ones replaced.", (double)s.dropped);
+}
+
 void mien_metrics_write(const struct mien_metrics *m, const struct mien_metrics_sources *from, double uptime_s, struct mien_buf *out)
 {
     head(out, "mien_build_info", "gauge", "Always 1; the version is in the label.");
@@ -163,4 +179,5 @@ void mien_metrics_write(const struct mien_metrics *m, const struct mien_metrics_
     write_server(from->server, out);
     write_models(from->models, out);
     write_gallery(m, from->gallery, out);
+    write_live(from->live, out);
 }

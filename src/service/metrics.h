@@ -29,7 +29,8 @@ void mien_metrics_faces(struct mien_metrics *m, int n);
 void mien_metrics_search(struct mien_metrics *m, uint64_t duration_ns);
 
 /* All but `m` may be NULL. */
-struct mien_metrics_sources { struct mien_server *server; const struct mien_models *models; struct mien_gallery *gallery; };
+struct mien_live;
+struct mien_metrics_sources { struct mien_server *server; const struct mien_models *models; struct mien_gallery *gallery; struct mien_live *live; };
 void mien_metrics_write(const struct mien_metrics *m, const struct mien_metrics_sources *from, double uptime_s, struct mien_buf *out);
 
 #endif

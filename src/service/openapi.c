@@ -507,20 +507,22 @@ static void answer_of(struct mien_jw *w, const struct mien_route *r, const char 
 static bool has_body(const struct mien_route *r) { return (r->takes & MIEN_TAKES_BODY) != 0; }
 static bool has_members(const struct mien_route *r) { return r->members != NULL; }
 static bool is_about_users(const struct mien_route *r) { return strcmp(r->tag, "gallery") == 0; }
+static bool is_socket(const struct mien_route *r) { return (r->takes & MIEN_TAKES_UPGRADE) != 0; }
 static bool is_about_sessions(const struct mien_route *r) { return strcmp(r->tag, "sessions") == 0; }
 
 static bool may_answer(const struct mien_route *r, int status)
 {
     switch (status) {
-    case 401:
-    case 429: return r->scope != MIEN_SCOPE_NONE;
+    case 401: return r->scope != MIEN_SCOPE_NONE;
+    case 429: return r->scope != MIEN_SCOPE_NONE || is_socket(r);
+    case 426: return is_socket(r);
     case 400:
     case 408:
     case 413:
     case 415: return any_row(r, has_body);
     case 404: return any_row(r, is_about_users) || any_row(r, is_about_sessions);
     case 409: return any_row(r, is_about_users);
-    case 422: return any_row(r, has_members);
+    case 422: return any_row(r, has_members) && !is_socket(r);
     case 503: return any_row(r, has_body) || any_row(r, is_about_users) || any_row(r, is_about_sessions);
     case 403:
     case 500: return true;
@@ -581,6 +583,13 @@ static void which_row(struct mien_jw *w, const struct mien_route *r)
     text(w, "description", said);
 }
 
+static void becomes_socket(struct mien_jw *w)
+{
+    key_object(w, "101");
+    text(w, "description", "The connection is a WebSocket from here on. An unknown or used session is closed with 1008.");
+    mien_jw_end_object(w);
+}
+
 static void operation(struct mien_jw *w, const struct mien_route *r)
 {
     char method[16], id[NAME_ROOM];
@@ -600,7 +609,8 @@ static void operation(struct mien_jw *w, const struct mien_route *r)
     parameters(w, r);
     request_body(w, r);
     key_object(w, "responses");
-    answer_of(w, r, "200", "The answer.");
+    if (is_socket(r)) becomes_socket(w);
+    else answer_of(w, r, "200", "The answer.");
     if (tells_health(r)) answer_of(w, r, "503", "Not now.");
     each_status(w, r, refer_to_problem);
     mien_jw_end_object(w);
@@ -624,11 +634,18 @@ static void paths(struct mien_jw *w)
 
 /* ---- components ---- */
 
+static const struct mien_field BESIDE[] = {{.name = "code", .kind = MIEN_OUT_TEXT, .help = "The problem's."},
+                                           {.name = "message", .kind = MIEN_OUT_TEXT, .help = "Its detail."},
+                                           {.name = "category", .kind = MIEN_OUT_TEXT, .help = "authentication, request, rate_limit or server."},
+                                           {.name = "recoverable", .kind = MIEN_OUT_BOOL, .help = "The same request may be answered well later."},
+                                           {.name = NULL}};
 static const struct mien_field PROBLEM[] = {{.name = "type", .kind = MIEN_OUT_TEXT, .help = "A URN that ends with the code."},
                                             {.name = "title", .kind = MIEN_OUT_TEXT},
                                             {.name = "status", .kind = MIEN_OUT_INTEGER},
                                             {.name = "detail", .kind = MIEN_OUT_TEXT},
                                             {.name = "code", .kind = MIEN_OUT_TEXT, .help = "Stable; for programs."},
+                                            {.name = "valid", .kind = MIEN_OUT_BOOL, .optional = true, .help = "False: of a token that is not valid."},
+                                            {.name = "error", .kind = MIEN_OUT_OBJECT, .optional = true, .sub = BESIDE, .help = "On /auth and /token routes."},
                                             {.name = NULL}};
 
 /* An entry of `errors`: its place mixes names and indices, which the table's kinds do not know. */

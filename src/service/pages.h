@@ -14,7 +14,8 @@ enum mien_page_kind {
     MIEN_PAGE_APP,   /* HTML that uses the camera */
     MIEN_PAGE_DOCS,  /* HTML of the API documentation */
     MIEN_PAGE_ASSET, /* never changes under its name */
-    MIEN_PAGE_OPEN   /* a script that pages of other sites may load */
+    MIEN_PAGE_OPEN,  /* a script that pages of other sites may load */
+    MIEN_PAGE_KEYS   /* no page: the public keys of tokens, which may be kept for a while */
 };
 
 struct mien_page {

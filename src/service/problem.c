@@ -116,9 +116,35 @@ static void put(struct mien_jw *w, const char *key, const char *text)
     mien_jw_string(w, text);
 }
 
-void mien_problem_write(struct mien_response *r, enum mien_problem p, const char *detail, const struct mien_faults *faults)
+static const char *category_of(const struct mien_problem_row *row)
+{
+    if (row->status >= 500) return "server";
+    if (row->status == 429) return "rate_limit";
+    return row->status == 401 || row->status == 403 ? "authentication" : "request";
+}
+
+/* Recoverable: the same request may be answered well later. */
+static void write_beside(struct mien_jw *w, enum mien_problem p, const char *detail)
 {
     const struct mien_problem_row *row = mien_problem_row(p);
+    if (p == MIEN_PROBLEM_INVALID_TOKEN) {
+        mien_jw_key(w, "valid");
+        mien_jw_bool(w, false);
+    }
+    mien_jw_key(w, "error");
+    mien_jw_object(w);
+    put(w, "code", row->code);
+    put(w, "message", detail);
+    put(w, "category", category_of(row));
+    mien_jw_key(w, "recoverable");
+    mien_jw_bool(w, row->status == 408 || row->status == 429 || row->status == 503);
+    mien_jw_end_object(w);
+}
+
+void mien_problem_write(struct mien_response *r, enum mien_problem p, const char *detail, const struct mien_faults *faults, bool beside)
+{
+    const struct mien_problem_row *row = mien_problem_row(p);
+    if (detail == NULL || detail[0] == 0) detail = row->detail;
     struct mien_jw w;
     char text[64];
     if (r->body.data != NULL) explicit_bzero(r->body.data, r->body.room);
@@ -134,13 +160,15 @@ void mien_problem_write(struct mien_response *r, enum mien_problem p, const char
     put(&w, "title", row->title);
     mien_jw_key(&w, "status");
     mien_jw_integer(&w, row->status);
-    put(&w, "detail", detail != NULL && detail[0] != 0 ? detail : row->detail);
+    put(&w, "detail", detail);
     put(&w, "code", row->code);
     if (p == MIEN_PROBLEM_VALIDATION_ERROR) write_faults(&w, faults != NULL ? faults : &(const struct mien_faults){0});
+    if (beside) write_beside(&w, p, detail);
     mien_jw_end_object(&w);
     if (row->retry_after_s > 0) {
         snprintf(text, sizeof text, "%d", row->retry_after_s);
         mien_response_header(r, "Retry-After", text);
     }
     if (p == MIEN_PROBLEM_UNAUTHORIZED) mien_response_header(r, "WWW-Authenticate", "Bearer realm=\"mien\"");
+    if (p == MIEN_PROBLEM_INVALID_TOKEN) mien_response_header(r, "WWW-Authenticate", "Bearer realm=\"mien\", error=\"invalid_token\"");
 }

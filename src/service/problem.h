@@ -37,7 +37,8 @@ struct mien_fault {
 enum { MIEN_MAX_FAULTS = 32 };
 struct mien_faults { int n; struct mien_fault fault[MIEN_MAX_FAULTS]; };
 
-/* Makes *r the answer to a failed request: what its body held is wiped. `detail` and `faults` may be NULL. */
-void mien_problem_write(struct mien_response *r, enum mien_problem p, const char *detail, const struct mien_faults *faults);
+/* Makes *r the answer to a failed request: what its body held is wiped. `detail` and `faults` may be NULL. `beside`: the members of routes about tokens stand
+ * beside the problem's: error{code,message,category,recoverable}, and valid:false when it is the token that is wrong. */
+void mien_problem_write(struct mien_response *r, enum mien_problem p, const char *detail, const struct mien_faults *faults, bool beside);
 
 #endif

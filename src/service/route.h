@@ -66,6 +66,7 @@ enum mien_takes {
     MIEN_TAKES_IMAGE_FORMS = 7, /* all three: routes with one image */
     MIEN_TAKES_QUERY = 8,     /* members may come in the query, instead of a body too (POST /analyze?image_url=) */
     MIEN_TAKES_LINES = 16,    /* application/x-ndjson: each line is an entry of the first ITEMS member; empty ones are skipped */
+    MIEN_TAKES_UPGRADE = 32,  /* becomes a WebSocket (live.h); the row has no handler */
     MIEN_TAKES_BODY = 23      /* any of those that are a body */
 };
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "crypto/jwt.h"
 #include "gallery/gallery.h"
 #include "service/evidence.h"
 #include "service/handlers.h"
@@ -172,6 +173,12 @@ static const struct mien_member m_complete[] = {
 static const struct mien_member m_state[] = {
     {.name = "session_id", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .in_path = true, .help = "What /challenge/session has answered."},
     END};
+
+static const struct mien_member m_live[] = {USER_ID(.help = "Who is to be verified: 1 to 128 bytes without control characters. It becomes the token's sub."), END};
+static const struct mien_member m_socket[] = {
+    {.name = "session_id", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .in_path = true, .help = "What /auth/verify has answered."}, END};
+static const struct mien_member m_token[] = {
+    {.name = "token", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = MIEN_JWT_BYTES, .help = "What verification_success has brought."}, END};
 
 /* ---- answers ---- */
 
@@ -503,6 +510,21 @@ static const struct mien_field f_complete[] = {
     OR_NULL(MIEN_OUT_TEXT, "error", "Why it was not taken, or what the photos lack."),
     END};
 
+static const struct mien_field f_invited[] = {TEXT("session_id", "32 hexadecimal digits; opens one WebSocket, once, within 120 s."),
+                                              TEXT("websocket_url", "Where: ws://HOST/ws/verify/ID, wss:// behind a trusted proxy that speaks TLS."),
+                                              TEXT("message", ""),
+                                              END};
+static const struct mien_field f_token[] = {BOOL("valid", "Always true; a token that is not valid is answered with 401 invalid_token."),
+                                            {.name = "payload", .kind = MIEN_OUT_ANY, .help = "The token's claims."},
+                                            TEXT("user_id", ""),
+                                            TEXT("session_id", ""),
+                                            INTEGER("issued_at", "Seconds since 1970, as iat."),
+                                            INTEGER("expires_at", "... as exp."),
+                                            END};
+static const struct mien_field f_jwk[] = {TEXT("kty", "RSA"), TEXT("use", "sig"), TEXT("alg", "RS256"), TEXT("kid", "As in a token's header."),
+                                          TEXT("n", "Modulus, base64url."), TEXT("e", "Exponent, base64url."), END};
+static const struct mien_field f_jwks[] = {OBJECTS("keys", f_jwk, "The key that signs first, then those whose tokens are still valid."), END};
+
 /* ---- routes ---- */
 
 #define STATUS(p, f, t, fn, s)                                                                                                                                 \
@@ -512,6 +534,11 @@ static const struct mien_field f_complete[] = {
 #define POST(p, takes, m, f, fn, s, tag)                                                                                                                       \
     {                                                                                                                                                          \
         MIEN_POST, p, MIEN_SCOPE_ANALYZE, takes, false, m, f, NULL, fn, s, tag, NULL \
+    }
+
+#define AUTH(p, m, f, fn, s)                                                                                                                                   \
+    {                                                                                                                                                          \
+        MIEN_POST, p, MIEN_SCOPE_SESSION, MIEN_TAKES_JSON, false, m, f, NULL, fn, s, "proof of life", NULL \
     }
 
 const struct mien_route mien_routes[] = {
@@ -567,5 +594,13 @@ const struct mien_route mien_routes[] = {
      mien_do_challenge_complete, "Finish the session's current challenge, with photos or by the client's word", "sessions", NULL},
     {MIEN_GET, "/challenge/session/{session_id}", MIEN_SCOPE_SESSION, MIEN_TAKES_NOTHING, false, m_state, f_session, NULL, mien_do_challenge_state,
      "Where a session stands", "sessions", NULL},
+    AUTH("/auth/verify", m_live, f_invited, mien_do_auth_verify, "Begin a live session: proof of life over a WebSocket"),
+    AUTH("/token/validate", m_token, f_token, mien_do_token_validate, "Whether a token is one of ours and valid now"),
+    AUTH("/api/auth/verify", m_live, f_invited, mien_do_auth_verify, "The same as /auth/verify"),
+    AUTH("/api/token/validate", m_token, f_token, mien_do_token_validate, "The same as /token/validate"),
+    {MIEN_GET, "/.well-known/jwks.json", MIEN_SCOPE_NONE, MIEN_TAKES_NOTHING, true, NULL, f_jwks, "application/json", mien_do_jwks,
+     "The public keys of tokens (RFC 7517)", "proof of life", NULL},
+    {MIEN_GET, "/ws/verify/{session_id}", MIEN_SCOPE_NONE, MIEN_TAKES_UPGRADE, false, m_socket, NULL, NULL, NULL,
+     "The WebSocket of a live session; the session's id is the credential", "proof of life", NULL},
 };
 const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);

@@ -58,6 +58,13 @@ static void close_exchange(struct mien_exchange *x)
 
 /* ---- answers ---- */
 
+/* Routes whose errors have one more form (CONTRACT.md, "Errors"). */
+static bool is_about_tokens(const char *path)
+{
+    if (strncmp(path, "/api/", 5) == 0) path += 4;
+    return strncmp(path, "/auth/", 6) == 0 || strncmp(path, "/token/", 7) == 0;
+}
+
 static void answer_problem(struct mien_exchange *x, struct mien_response *r, enum mien_problem p, const char *detail)
 {
     char first[200];
@@ -67,7 +74,7 @@ static void answer_problem(struct mien_exchange *x, struct mien_response *r, enu
         snprintf(first, sizeof first, "%s %s", name, f->msg);
         detail = first;
     }
-    mien_problem_write(r, p, detail, &x->faults);
+    mien_problem_write(r, p, detail, &x->faults, is_about_tokens(mien_request_path(x->call.request)));
     x->problem = p;
     mien_metrics_rejected(&x->call.service->metrics, p);
 }
@@ -178,7 +185,12 @@ static enum mien_problem find_route(struct mien_exchange *x, struct mien_respons
     return MIEN_PROBLEM_METHOD_NOT_ALLOWED;
 }
 
-static bool is_limited(const struct mien_exchange *x) { return x->call.service->limits != NULL && x->call.route->scope != MIEN_SCOPE_NONE; }
+static bool becomes_socket(const struct mien_route *r) { return (r->takes & MIEN_TAKES_UPGRADE) != 0; }
+
+static bool is_limited(const struct mien_exchange *x)
+{
+    return x->call.service->limits != NULL && (x->call.route->scope != MIEN_SCOPE_NONE || becomes_socket(x->call.route));
+}
 
 static enum mien_problem too_often(struct mien_response *r, int wait_s)
 {
@@ -259,7 +271,7 @@ static enum mien_plan begin(void *context, struct mien_request *q, struct mien_r
     const char *why = NULL;
     *max_body = 0;
     if (x == NULL) {
-        mien_problem_write(r, MIEN_PROBLEM_OVERLOADED, NULL, NULL);
+        mien_problem_write(r, MIEN_PROBLEM_OVERLOADED, NULL, NULL, is_about_tokens(mien_request_path(q)));
         return MIEN_PLAN_NOW;
     }
     if (answer_besides(x, r)) {
@@ -271,6 +283,10 @@ static enum mien_plan begin(void *context, struct mien_request *q, struct mien_r
         answer_problem(x, r, p, why);
         finish(x, r);
         return MIEN_PLAN_NOW;
+    }
+    if (becomes_socket(x->call.route)) {
+        mien_live_upgrade(x->call.service->live, q);
+        return MIEN_PLAN_UPGRADE;
     }
     if (!x->call.route->at_once) return MIEN_PLAN_QUEUE;
     if (x->media != MIEN_MEDIA_NONE) return MIEN_PLAN_INLINE;
@@ -325,7 +341,7 @@ static void refuse(void *context, struct mien_request *q, struct mien_response *
     struct mien_exchange *x = mien_request_kept(q);
     if (x == NULL) x = open_exchange(context, q);
     if (x == NULL) {
-        mien_problem_write(r, PROBLEM[why], NULL, NULL);
+        mien_problem_write(r, PROBLEM[why], NULL, NULL, is_about_tokens(mien_request_path(q)));
         return;
     }
     answer_problem(x, r, PROBLEM[why], why == MIEN_REFUSE_MALFORMED ? detail : NULL);
@@ -356,11 +372,12 @@ void mien_service_settings_default(struct mien_service_settings *s)
     *s = (struct mien_service_settings){.workers = 1, .max_image_bytes = 10u << 20, .max_image_pixels = 50000000, .max_images = 20,
         .max_request_bytes = 64u << 20, .fetch = MIEN_FETCH_DEFAULT, .antispoof_threshold = 0.3f, .match_threshold = NAN, .api_keys = "",
         .cors_origins = "", .trusted_proxies = "", .allowed_hosts = "", .rate_burst = 20, .quality_threshold = 0.3f, .fusion = mien_fusion_settings_default()};
+    mien_live_settings_default(&s->live);
 }
 
-/* Everything that the routes run (deepfake networks belong to sessions over frames). */
+/* Everything that the routes and live sessions run. */
 static const unsigned WARM = MIEN_WANT_EMBEDDING | MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES | MIEN_WANT_BLENDSHAPES | MIEN_WANT_QUALITY |
-                             MIEN_WANT_EXPRESSION | MIEN_WANT_AGE_GENDER | MIEN_WANT_SPOOF;
+                             MIEN_WANT_EXPRESSION | MIEN_WANT_AGE_GENDER | MIEN_WANT_SPOOF | MIEN_WANT_DEEPFAKE;
 
 static enum mien_code make_sessions(struct mien_service *s, struct mien_err *e)
 {
@@ -405,6 +422,7 @@ static enum mien_code fill(struct mien_service *s, struct mien_err *e)
     MIEN_TRY(mien_pages_load(t->web_dir, &s->pages, e));
     mien_buf_init(&s->openapi, OPENAPI_BYTES);
     MIEN_TRY(mien_service_openapi(&s->openapi, e));
+    MIEN_TRY(mien_live_create(&t->live, s, &s->live, e));
     return make_sessions(s, e);
 }
 
@@ -433,6 +451,7 @@ void mien_service_free(struct mien_service **ps)
     mien_access_free(&s->access);
     mien_limits_free(&s->limits);
     mien_tracks_free(&s->tracks);
+    mien_live_free(&s->live);
     mien_keep_free(&s->keep);
     mien_bank_close(&s->bank);
     mien_fetch_free(&s->fetch);
