@@ -12,7 +12,7 @@
 #include <string.h>
 #include "liveness/judge_signs.h"
 
-enum state { AWAY, READY, CLOSED /* eyes, of a blink */ };
+enum state { AWAY, TOO_FAST /* away after a jump */, READY, CLOSED /* eyes, of a blink */ };
 
 static const float NEAR = 0.4f;           /* near enough to rest */
 static const float STAYS = 0.85f;         /* once done, it counts as held down to this */
@@ -107,7 +107,7 @@ static void lose_the_way(struct mien_judge *j)
 {
     j->state = AWAY;
     j->held = 0;
-    j->before = j->peak = j->step = 0.0f;
+    j->base = j->before = j->peak = j->step = 0.0f;
 }
 
 static void follow_movement(struct mien_judge *j, const struct mien_look *look)
@@ -140,7 +140,8 @@ static void follow_the_way(struct mien_judge *j, float value)
 {
     if (value < NEAR) {
         j->state = READY;
-        j->peak = j->step = 0.0f;
+        j->base = j->peak = value;
+        j->step = 0.0f;
     } else if (j->state == READY) {
         j->step = fmaxf(j->step, value - j->before);
         j->peak = fmaxf(j->peak, value);
@@ -161,11 +162,12 @@ static struct mien_judgement hold(struct mien_judge *j, float value, int64_t now
     if (needs_way) follow_the_way(j, value);
     const int ms = held_ms(j, value, now_ms);
     const float on_the_way = 0.6f * value;
-    if (needs_way && j->state == AWAY) return judgement(j, 0.0f, false, 0.0f, BACK);
+    if (needs_way && j->state != READY) return judgement(j, 0.0f, false, 0.0f, j->state == TOO_FAST ? SLOWLY : BACK);
     if (j->held == 0) return judgement(j, value, false, on_the_way, value < -0.6f ? OTHER_WAY : value > NEAR ? rule->further : NULL);
     if (j->held < 2 || ms < rule->hold_ms) return judgement(j, value, false, 0.6f + 0.3f * (float)ms / (float)rule->hold_ms, HOLD);
-    if (rule->kind != EYES_SHUT && needs_way && j->step > LARGEST_STEP * j->peak) {
+    if (rule->kind != EYES_SHUT && needs_way && j->step > LARGEST_STEP * (j->peak - j->base)) {
         lose_the_way(j);
+        j->state = TOO_FAST;
         return judgement(j, 0.0f, false, 0.0f, SLOWLY);
     }
     if (!alive(j)) return judgement(j, value, false, 0.9f, ALIVE_HINT);
@@ -202,10 +204,9 @@ static struct mien_judgement judge(struct mien_judge *j, const struct mien_rest_
     const enum kind kind = rule_of[j->challenge].kind;
     float value = mien_signs_value(j->challenge, j->mirrored, &j->rest, now);
     if (kind == HEAD) return hold(j, value, now_ms, true);
-    if (kind == BLINK) return blink(j, value, now, now_ms);
     const bool facing = mien_signs_head_change(&j->rest, now) <= FACING_DEG;
     if (!facing) value = fminf(value, 0.9f * STAYS);
-    struct mien_judgement said = hold(j, value, now_ms, kind != STILL_FACE);
+    struct mien_judgement said = kind == BLINK ? blink(j, value, now, now_ms) : hold(j, value, now_ms, kind != STILL_FACE);
     if (!facing && !said.passed) said.hint = STRAIGHT;
     return said;
 }

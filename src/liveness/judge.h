@@ -42,7 +42,7 @@ struct mien_judge {
     int held;                 /* frames in a row that show it */
     int state;                /* where it stands on its way: enum of judge.c */
     float best;               /* highest confidence so far */
-    float before, peak, step; /* of its way out of rest: value of the frame before, highest value, largest step between neighbouring frames */
+    float base, before, peak, step; /* its way out of rest: last value near rest, that of the frame before, the highest, largest step between frames */
     int64_t first_ms, since_ms, last_ms, moved_ms;
     struct mien_rest_sample last;
     struct mien_movement movement;

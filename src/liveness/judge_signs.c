@@ -26,7 +26,7 @@ enum {
 static const short brow_left[] = {105, 66, 107, 63}, brow_right[] = {334, 296, 336, 293};
 
 /* Blendshapes and emotions by their place in mien_blendshape_name and mien_emotion_name. */
-enum { BROW_DOWN = 1, BROW_INNER_UP = 3, BROW_OUTER_UP = 4, EYE_BLINK = 9, EYE_WIDE = 21, JAW_OPEN = 25, MOUTH_FROWN = 30, MOUTH_SMILE = 44 };
+enum { BROW_DOWN = 1, BROW_INNER_UP = 3, BROW_OUTER_UP = 4, EYE_BLINK = 9, EYE_WIDE = 21, JAW_OPEN = 25, MOUTH_PUCKER = 38, MOUTH_SMILE = 44 };
 enum { NEUTRAL, HAPPY, SAD, ANGRY, FEARFUL, DISGUSTED, SURPRISED };
 
 /* ---- reading ---- */
@@ -118,6 +118,8 @@ static float change(const struct pair *p, int sign) { return p->now->sign[sign] 
 static float shape(const struct mien_rest_sample *s, int left) { return 0.5f * (s->sign[MIEN_SIGN_SHAPES + left] + s->sign[MIEN_SIGN_SHAPES + left + 1]); }
 /* Rise of a pair of blendshapes, left and right. */
 static float rise(const struct pair *p, int left) { return shape(p->now, left) - shape(p->rest, left); }
+/* Of a single one. */
+static float one(const struct pair *p, int which) { return change(p, MIEN_SIGN_SHAPES + which); }
 static float emotion(const struct pair *p, int which) { return p->now->sign[MIEN_SIGN_EMOTIONS + which]; }
 static bool has(const struct pair *p, unsigned bit) { return (p->have & bit) != 0; }
 
@@ -140,7 +142,7 @@ static float turned(const struct pair *p, float sign)
 static float opened(const struct pair *p)
 {
     const float gap = change(p, MIEN_SIGN_MOUTH) / 0.3f;
-    return has(p, MIEN_WANT_BLENDSHAPES) ? fminf(gap, (p->now->sign[MIEN_SIGN_SHAPES + JAW_OPEN] - p->rest->sign[MIEN_SIGN_SHAPES + JAW_OPEN]) / 0.25f) : gap;
+    return has(p, MIEN_WANT_BLENDSHAPES) ? fminf(gap, one(p, JAW_OPEN) / 0.25f) : gap;
 }
 
 /* An eye is closed by a part of its own opening at rest, so that narrow eyes are judged as wide ones are. */
@@ -154,8 +156,7 @@ static float raised(const struct pair *p)
 {
     const float height = change(p, MIEN_SIGN_BROWS) / 0.06f;
     if (!has(p, MIEN_WANT_BLENDSHAPES)) return height;
-    const float inner = p->now->sign[MIEN_SIGN_SHAPES + BROW_INNER_UP] - p->rest->sign[MIEN_SIGN_SHAPES + BROW_INNER_UP];
-    return 0.5f * (fminf(height, 2.0f) + fminf(0.5f * (inner + rise(p, BROW_OUTER_UP)) / 0.25f, 2.0f));
+    return 0.5f * (fminf(height, 2.0f) + fminf(0.5f * (one(p, BROW_INNER_UP) + rise(p, BROW_OUTER_UP)) / 0.25f, 2.0f));
 }
 
 /* The brows drawn down and together. */
@@ -181,14 +182,18 @@ static float smiling(const struct pair *p)
     return fminf(score / SCORE, (score - smile_score(p->rest, p->have)) / RISE);
 }
 
-/* The brows or the corners of the mouth drawn down. The emotion network knows the first only, so the second must go below the lips' middle: otherwise who stops
- * smiling would frown. */
+/* The corners of the mouth drawn down, below the middle of the lips: otherwise who stops smiling would do it. */
+static float drawn_down(const struct pair *p)
+{
+    return fminf(-change(p, MIEN_SIGN_CORNERS) / 0.05f, -p->now->sign[MIEN_SIGN_CORNERS] / 0.015f);
+}
+
+/* The brows or the corners of the mouth. The emotion network knows the first only. */
 static float frowning(const struct pair *p)
 {
-    const float corners = fminf(-change(p, MIEN_SIGN_CORNERS) / 0.04f, -p->now->sign[MIEN_SIGN_CORNERS] / 0.015f);
     float brows = furrowed(p);
     if (has(p, MIEN_WANT_EXPRESSION)) brows = fminf(brows, (emotion(p, SAD) + emotion(p, ANGRY) + emotion(p, DISGUSTED) + emotion(p, FEARFUL)) / 0.3f);
-    return fmaxf(brows, raised(p) > 0.7f ? fminf(corners, 0.8f) : corners);
+    return fmaxf(brows, raised(p) > 0.7f ? fminf(drawn_down(p), 0.8f) : drawn_down(p));
 }
 
 static float surprised(const struct pair *p)
@@ -200,11 +205,14 @@ static float surprised(const struct pair *p)
 
 static float angry(const struct pair *p) { return fminf(furrowed(p) / 0.6f, emotion(p, ANGRY) / 0.25f); }
 
-/* Nothing moves away from rest, and the network calls it neutral. */
+/* The network calls it neutral, which it does with pursed lips and a drawn mouth, too; so nothing may be seen of what else there is to do. Lips are judged as
+ * they are, not against rest, so that a smile at rest does not make every face after it another one. */
 static float neutral(const struct pair *p)
 {
-    const float most = fmaxf(fmaxf(opened(p), closed(p)), fmaxf(fabsf(furrowed(p)), raised(p)));
-    return most > 0.7f ? 0.5f : emotion(p, NEUTRAL) / 0.5f;
+    float most = fmaxf(fmaxf(closed(p), drawn_down(p)), fmaxf(furrowed(p), raised(p)));
+    most = fmaxf(most, fmaxf(smile_score(p->now, p->now->have) / 40.0f, p->now->sign[MIEN_SIGN_MOUTH] / 0.2f));
+    if (has(p, MIEN_WANT_BLENDSHAPES)) most = fmaxf(most, p->now->sign[MIEN_SIGN_SHAPES + MOUTH_PUCKER] / 0.5f);
+    return most > 0.9f ? 0.5f : emotion(p, NEUTRAL) / 0.5f;
 }
 
 float mien_signs_head_change(const struct mien_rest_sample *a, const struct mien_rest_sample *b)

@@ -218,11 +218,299 @@ static void each_passes_where_it_is_done_and_where_another_is_done_it_does_not(v
     }
 }
 
+/* Challenges of which each frame between rest and done is asked for: all but those of the eyes, which close within a frame or two, and the one without a way.
+ */
+static bool has_a_way(enum mien_challenge c) { return c != MIEN_BLINK && c != MIEN_CLOSE_EYES && c != MIEN_NEUTRAL; }
+
+static void five_frames_a_second_are_enough(void **state)
+{
+    (void)state;
+    struct scene slow = ROOM;
+    slow.step_ms = 200;
+    for (int c = 0; c < MIEN_CHALLENGES; c++) {
+        struct film f = done((enum mien_challenge)c);
+        if (c != MIEN_BLINK && c != MIEN_NEUTRAL) f = acted(ACT[c], 2, 4);
+        if (!passes((enum mien_challenge)c, &slow, f)) fail_msg("%s", mien_challenge_name((enum mien_challenge)c));
+    }
+}
+
+static void a_cut_is_no_way(void **state)
+{
+    (void)state;
+    for (int c = 0; c < MIEN_CHALLENGES; c++) {
+        const struct film sudden = {{{.held = 6}, {ACT[c], 1, 12}, {.over = 1, .held = 6}, {ACT[c], 1, 12}}};
+        const struct outcome o = shown((enum mien_challenge)c, &ROOM, &sudden);
+        if (has_a_way((enum mien_challenge)c) && o.passed) fail_msg("%s", mien_challenge_name((enum mien_challenge)c));
+    }
+    /* Who did it too fast goes back and does it again. */
+    const struct film again = {{{ACT[MIEN_SMILE], 1, 6}, {.over = 2, .held = 4}, {ACT[MIEN_SMILE], 4, 8}}};
+    assert_true(passes(MIEN_SMILE, &ROOM, again));
+    const struct outcome o = shown(MIEN_SMILE, &ROOM, &(struct film){{{.held = 6}, {ACT[MIEN_SMILE], 1, 5}}});
+    assert_non_null(strstr(o.last.hint, "slowly"));
+}
+
+static void a_photo_that_shows_it_from_the_start_has_not_done_it(void **state)
+{
+    (void)state;
+    for (int c = 0; c < MIEN_CHALLENGES; c++) {
+        if (c == MIEN_NEUTRAL) continue;
+        /* After a rest of another face, and with none known. */
+        assert_false(passes((enum mien_challenge)c, &ROOM, (struct film){{{ACT[c], 0, 40}}}));
+        struct person p;
+        struct mien_judge j;
+        mien_judge_begin(&j, (enum mien_challenge)c, false, NULL);
+        for (int i = 0; i < 60; i++) assert_false(mien_judge_look(&j, seen(&p, &ACT[c], &ROOM, 100 * i)).passed);
+    }
+}
+
+/* The same mesh, however it is turned: no lid and no lip moves by itself. The blink is left out: it is the lids that move. */
+static void a_moved_photo_is_not_alive(void **state)
+{
+    (void)state;
+    struct scene photo = ROOM;
+    photo.alive = false;
+    for (int c = 0; c < MIEN_CHALLENGES; c++) {
+        if (c == MIEN_BLINK || c == MIEN_OPEN_MOUTH || c == MIEN_SURPRISED || c == MIEN_SMILE) continue; /* those move lips themselves */
+        const struct outcome o = shown((enum mien_challenge)c, &photo, &(struct film){{{.held = 5}, {ACT[c], 4, 20}}});
+        if (o.passed) fail_msg("%s", mien_challenge_name((enum mien_challenge)c));
+        assert_true(o.last.progress < 1.0f);
+        assert_non_null(strstr(o.last.hint, "blink"));
+    }
+}
+
+static void moving_sideways_and_nearer_is_nothing(void **state)
+{
+    (void)state;
+    for (int c = 0; c < MIEN_CHALLENGES; c++) {
+        struct person p;
+        struct mien_rest rest = {0};
+        struct mien_judge j;
+        struct scene s = ROOM;
+        const struct act still = {0};
+        for (int i = 0; i < 20; i++) mien_rest_look(&rest, seen(&p, &still, &s, 100 * i));
+        mien_judge_begin(&j, (enum mien_challenge)c, false, &rest);
+        for (int i = 0; i < 40; i++) {
+            s.sideways = 60.0f * sinf(0.2f * (float)i);
+            s.zoom = 1.0f + 0.2f * sinf(0.15f * (float)i);
+            const bool passed = mien_judge_look(&j, seen(&p, &still, &s, 2000 + 100 * i)).passed;
+            if (c != MIEN_NEUTRAL) assert_false(passed);
+        }
+    }
+}
+
+/* Somebody else's face elsewhere, or the same one at another size, from one frame to the next: what was before does not count. */
+static void a_jump_in_place_or_size_begins_anew(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct person p;
+        struct mien_rest rest = {0};
+        struct mien_judge j;
+        struct scene s = ROOM;
+        const struct act still = {0}, half = {.yaw = 8}, whole = {.yaw = 22};
+        bool passed = false;
+        int64_t now = 0;
+        for (int i = 0; i < 20; i++) mien_rest_look(&rest, seen(&p, &still, &s, now += 100));
+        mien_judge_begin(&j, MIEN_TURN_LEFT, false, &rest);
+        for (int i = 0; i < 12; i++) mien_judge_look(&j, seen(&p, &still, &s, now += 100));
+        mien_judge_look(&j, seen(&p, &half, &s, now += 100));
+        if (how == 1) s.sideways = 100.0f;
+        if (how == 2) s.zoom = 1.3f;
+        for (int i = 0; i < 10; i++) passed |= mien_judge_look(&j, seen(&p, &whole, &s, now += 100)).passed;
+        assert_true(passed == (how == 0));
+    }
+}
+
+static void a_gap_or_a_lost_face_begins_anew(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct person p;
+        struct mien_rest rest = {0};
+        struct mien_judge j;
+        const struct act still = {0}, half = {.pitch = 7}, whole = {.pitch = 16};
+        bool passed = false;
+        int64_t now = 0;
+        for (int i = 0; i < 20; i++) mien_rest_look(&rest, seen(&p, &still, &ROOM, now += 100));
+        mien_judge_begin(&j, MIEN_NOD_UP, false, &rest);
+        for (int i = 0; i < 12; i++) mien_judge_look(&j, seen(&p, &still, &ROOM, now += 100));
+        mien_judge_look(&j, seen(&p, &half, &ROOM, now += 100));
+        if (how == 1) now += 900;
+        if (how == 2) {
+            const struct mien_judgement said = mien_judge_look(&j, &(struct mien_look){.at_ms = now += 100});
+            assert_false(said.passed);
+            assert_non_null(strstr(said.hint, "face"));
+        }
+        for (int i = 0; i < 10; i++) passed |= mien_judge_look(&j, seen(&p, &whole, &ROOM, now += 100)).passed;
+        assert_true(passed == (how == 0));
+    }
+}
+
+static void mirrored_frames_swap_left_and_right(void **state)
+{
+    (void)state;
+    struct scene mirror = ROOM;
+    mirror.mirrored = true;
+    assert_true(passes(MIEN_TURN_RIGHT, &mirror, done(MIEN_TURN_LEFT)));
+    assert_false(passes(MIEN_TURN_LEFT, &mirror, done(MIEN_TURN_LEFT)));
+    assert_true(passes(MIEN_TILT_LEFT, &mirror, done(MIEN_TILT_RIGHT)));
+    assert_false(passes(MIEN_TILT_RIGHT, &mirror, done(MIEN_TILT_RIGHT)));
+    assert_true(passes(MIEN_NOD_UP, &mirror, done(MIEN_NOD_UP)));
+    const struct outcome o = shown(MIEN_TURN_LEFT, &ROOM, &(struct film){{{.held = 5}, {ACT[MIEN_TURN_RIGHT], 4, 5}}});
+    assert_non_null(strstr(o.last.hint, "other way"));
+}
+
+static void packs_without_a_network_judge_by_the_rest(void **state)
+{
+    (void)state;
+    static const unsigned less[] = {MIEN_WANT_EXPRESSION, MIEN_WANT_BLENDSHAPES, 0};
+    for (size_t k = 0; k < sizeof less / sizeof *less; k++) {
+        struct scene s = ROOM;
+        s.have = less[k];
+        int available = 0;
+        for (int c = 0; c < MIEN_CHALLENGES; c++) {
+            if (!mien_challenge_available((enum mien_challenge)c, MIEN_WANT_MESH | s.have)) continue;
+            available++;
+            if (!passes((enum mien_challenge)c, &s, done((enum mien_challenge)c))) fail_msg("%s with %x", mien_challenge_name((enum mien_challenge)c), s.have);
+            assert_false(passes((enum mien_challenge)c, &s, done(c == MIEN_TILT_LEFT || c == MIEN_FROWN ? MIEN_TURN_LEFT : MIEN_TILT_LEFT)));
+        }
+        assert_int_equal(available, less[k] == MIEN_WANT_EXPRESSION ? 15 : less[k] == MIEN_WANT_BLENDSHAPES ? 12 : 11);
+    }
+    for (int c = 0; c < MIEN_CHALLENGES; c++) assert_false(mien_challenge_available((enum mien_challenge)c, BOTH));
+    assert_int_equal(mien_challenge_wants(MIEN_SMILE, ~0u), MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES | BOTH);
+    assert_int_equal(mien_challenge_wants(MIEN_BLINK, ~0u), MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES | MIEN_WANT_BLENDSHAPES);
+    assert_int_equal(mien_challenge_wants(MIEN_SMILE, MIEN_WANT_MESH), MIEN_WANT_MESH);
+}
+
+static void eyes_by_how_long_they_are_closed(void **state)
+{
+    (void)state;
+    const struct act shut = {.lids = 1}, half = {.lids = 0.35f}, nod = {.lids = 1, .pitch = -11};
+    assert_true(passes(MIEN_BLINK, &ROOM, acted(shut, 1, 3)));
+    assert_false(passes(MIEN_BLINK, &ROOM, acted(shut, 1, 9)));
+    assert_false(passes(MIEN_BLINK, &ROOM, acted(half, 1, 1)));
+    assert_false(passes(MIEN_BLINK, &ROOM, acted(nod, 1, 1)));
+    assert_false(passes(MIEN_BLINK, &ROOM, (struct film){{{.held = 5}, {shut, 1, 1}}})); /* not opened again */
+    assert_true(passes(MIEN_CLOSE_EYES, &ROOM, (struct film){{{.held = 10}, {shut, 1, 8}}}));
+    assert_false(passes(MIEN_CLOSE_EYES, &ROOM, (struct film){{{.held = 10}, {shut, 1, 4}, {.over = 1, .held = 3}, {shut, 1, 4}}}));
+}
+
+/* Eyes that are narrow at rest: 0.15 is below MIEN_EAR_CLOSED. */
+static void narrow_eyes_blink_too(void **state)
+{
+    (void)state;
+    struct person p;
+    struct mien_rest rest = {0};
+    struct mien_judge j;
+    bool passed = false;
+    for (int i = 0; i < 40; i++) {
+        const struct act a = {.lids = i == 30 ? 1.0f : 0.0f};
+        struct mien_look look = *seen(&p, &a, &ROOM, 100 * i);
+        p.face.ear *= 0.5f;
+        if (i < 15) mien_rest_look(&rest, &look);
+        if (i == 15) mien_judge_begin(&j, MIEN_BLINK, false, &rest);
+        if (i >= 15) passed |= mien_judge_look(&j, &look).passed;
+        assert_true(passed == (i > 30));
+    }
+}
+
+static void faces_are_judged_only_when_they_look_here(void **state)
+{
+    (void)state;
+    struct act away = ACT[MIEN_SMILE];
+    away.yaw = 20;
+    const struct outcome o = shown(MIEN_SMILE, &ROOM, &(struct film){{{.held = 5}, {away, 5, 10}}});
+    assert_false(o.passed);
+    assert_non_null(strstr(o.last.hint, "straight"));
+}
+
+static void a_small_face_is_asked_to_come_closer(void **state)
+{
+    (void)state;
+    struct scene far = ROOM;
+    far.zoom = 0.5f;
+    const struct film f = done(MIEN_TURN_LEFT);
+    const struct outcome o = shown(MIEN_TURN_LEFT, &far, &f);
+    assert_false(o.passed);
+    assert_non_null(strstr(o.last.hint, "closer"));
+}
+
+static void without_a_known_rest_the_first_frames_serve(void **state)
+{
+    (void)state;
+    struct person p;
+    struct mien_judge j;
+    bool passed = false;
+    mien_judge_begin(&j, MIEN_OPEN_MOUTH, false, NULL);
+    for (int i = 0; i < 20; i++) {
+        const struct act a = {.mouth = fminf(fmaxf(0.25f * (float)(i - 5), 0.0f), 1.0f)};
+        const struct mien_judgement said = mien_judge_look(&j, seen(&p, &a, &ROOM, 5000 + 100 * i));
+        if (i < 3) assert_false(j.has_rest || said.passed);
+        if (i == 4) assert_true(j.has_rest);
+        passed |= said.passed;
+    }
+    assert_true(passed);
+}
+
+static void rest_is_the_median_of_the_newest(void **state)
+{
+    (void)state;
+    struct person p;
+    struct mien_rest r = {0};
+    struct mien_rest_sample s;
+    const struct act low = {.yaw = -10}, high = {.yaw = 12}, far = {.yaw = 60};
+    mien_rest_look(&r, &(struct mien_look){.at_ms = 1});
+    mien_rest_look(&r, seen(&p, &far, &ROOM, 2));
+    assert_int_equal(r.n, 0);
+    for (int i = 0; i < 2; i++) mien_rest_look(&r, seen(&p, &low, &ROOM, 3 + i));
+    assert_false(mien_signs_median(&r, &s));
+    for (int i = 0; i < 40; i++) mien_rest_look(&r, seen(&p, i % 5 == 0 ? &low : &high, &ROOM, 10 + i));
+    assert_int_equal(r.n, MIEN_REST_FRAMES);
+    assert_true(mien_signs_median(&r, &s) && s.have == BOTH);
+    assert_true(fabsf(s.sign[MIEN_SIGN_YAW] - 12.0f) < 1.5f);
+}
+
+static void what_is_not_a_number_is_no_face(void **state)
+{
+    (void)state;
+    struct person p;
+    struct mien_rest_sample s;
+    const struct act still = {0};
+    assert_true(mien_signs_of(seen(&p, &still, &ROOM, 1)->face, &s));
+    p.face.ear = NAN;
+    assert_false(mien_signs_of(&p.face, &s));
+    p.face.ear = 0.3f;
+    p.mesh[3 * 13] = INFINITY;
+    assert_false(mien_signs_of(&p.face, &s));
+    seen(&p, &still, &ROOM, 1);
+    p.face.mesh_presence = 0.3f;
+    assert_false(mien_signs_of(&p.face, &s));
+    p.face.mesh_presence = 1.0f;
+    p.face.mesh_points = 0;
+    assert_false(mien_signs_of(&p.face, &s));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_kinds),
         cmocka_unit_test(each_passes_where_it_is_done_and_where_another_is_done_it_does_not),
+        cmocka_unit_test(five_frames_a_second_are_enough),
+        cmocka_unit_test(a_cut_is_no_way),
+        cmocka_unit_test(a_photo_that_shows_it_from_the_start_has_not_done_it),
+        cmocka_unit_test(a_moved_photo_is_not_alive),
+        cmocka_unit_test(moving_sideways_and_nearer_is_nothing),
+        cmocka_unit_test(a_jump_in_place_or_size_begins_anew),
+        cmocka_unit_test(a_gap_or_a_lost_face_begins_anew),
+        cmocka_unit_test(mirrored_frames_swap_left_and_right),
+        cmocka_unit_test(packs_without_a_network_judge_by_the_rest),
+        cmocka_unit_test(eyes_by_how_long_they_are_closed),
+        cmocka_unit_test(narrow_eyes_blink_too),
+        cmocka_unit_test(faces_are_judged_only_when_they_look_here),
+        cmocka_unit_test(a_small_face_is_asked_to_come_closer),
+        cmocka_unit_test(without_a_known_rest_the_first_frames_serve),
+        cmocka_unit_test(rest_is_the_median_of_the_newest),
+        cmocka_unit_test(what_is_not_a_number_is_no_face),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
