@@ -54,7 +54,9 @@ void mien_judge_begin(struct mien_judge *j, enum mien_challenge c, bool mirrored
 struct mien_judgement mien_judge_look(struct mien_judge *j, const struct mien_look *look)
 {
     const bool passed = look->face != NULL && look->face->score > 0.5f;
+    pthread_mutex_lock(&world.lock);
     world.mirrored = j->mirrored;
+    pthread_mutex_unlock(&world.lock);
     return (struct mien_judgement){.passed = passed, .confidence = passed ? 0.9f : 0.1f, .hint = passed ? NULL : "A little more"};
 }
 
