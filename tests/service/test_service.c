@@ -584,7 +584,9 @@ static void check_operation(const struct mien_json *root, const struct mien_rout
     if (r->takes & MIEN_TAKES_LINES) assert_non_null(mien_json_get(body, "application/x-ndjson"));
     if (r->fields != NULL) check_fields(of_row(at(mien_json_get(answers, "200"), "content", "application/json", "schema"), r), r->fields);
     assert_true((mien_json_get(op, "security") != NULL) == (r->scope != MIEN_SCOPE_NONE));
-    assert_true((mien_json_get(answers, "422") != NULL) == (r->members != NULL));
+    const bool socket = (r->takes & MIEN_TAKES_UPGRADE) != 0;
+    assert_true((mien_json_get(answers, "422") != NULL) == (r->members != NULL && !socket));
+    assert_true((mien_json_get(answers, "101") != NULL && mien_json_get(answers, "426") != NULL && mien_json_get(answers, "200") == NULL) == socket);
     assert_true(mien_route_first(r) == r || r->when != NULL);
 }
 

@@ -25,6 +25,7 @@
 #include "codec/json.h"
 #include "net/fetch.h"
 #include "net/server.h"
+#include "net/websocket.h"
 
 struct pair { char name[64]; char *value; };
 
@@ -38,6 +39,7 @@ struct mien_request {
     uint64_t started;
     void *kept;
     int worker;          /* that answers it; 0 unless a test has several */
+    bool upgraded;       /* its handler has made it a WebSocket */
 };
 
 struct answer {
@@ -109,6 +111,25 @@ struct mien_server_state mien_server_state(struct mien_server *server)
     (void)server;
     return (struct mien_server_state){.connections = 3, .waiting = 2, .running = 1};
 }
+
+/* WebSockets end at the handshake: nobody opens one. */
+void mien_request_upgrade(struct mien_request *q, const struct mien_socket_handler *h, void *state)
+{
+    (void)h;
+    (void)state;
+    q->upgraded = true;
+}
+
+void *mien_socket_state(const struct mien_socket *s) { return (void *)(uintptr_t)(const void *)s; }
+const char *mien_socket_path(const struct mien_socket *s) { return s != NULL ? "/" : ""; }
+const char *mien_socket_request_id(const struct mien_socket *s) { return s != NULL ? "test-1" : ""; }
+struct mien_server *mien_socket_server(const struct mien_socket *s) { return s != NULL ? NULL : NULL; }
+bool mien_socket_send_text(struct mien_socket *s, const char *text, size_t n) { return s != NULL && text != NULL && n > 0; }
+void mien_socket_set_state(struct mien_socket *s, void *state) { (void)s, (void)state; }
+void mien_socket_close(struct mien_socket *s, int code, const char *reason) { (void)s, (void)code, (void)reason; }
+void mien_socket_wake_at(struct mien_socket *s, uint64_t at_ns) { (void)s, (void)at_ns; }
+void mien_socket_release(struct mien_socket *s) { (void)s; }
+bool mien_server_submit(struct mien_server *s, struct mien_job *job) { return s != NULL && job == NULL; }
 
 /* URLs are answered from here: request_url_serves. "http://refused..." is not allowed, "http://guarded..." is refused while fetching. */
 static struct { const char *url; const void *data; size_t size; } request_urls[8];
@@ -237,7 +258,10 @@ static struct answer request_run(const struct mien_http_handler *h, struct mien_
     size_t max_body = 0;
     mien_buf_init(&r.body, 32u << 20);
     const enum mien_plan plan = h->begin(h->context, q, &r, &max_body);
-    if (plan != MIEN_PLAN_NOW && q->size > max_body) {
+    if (plan == MIEN_PLAN_UPGRADE) {
+        assert_true(q->upgraded);
+        r.status = 101;
+    } else if (plan != MIEN_PLAN_NOW && q->size > max_body) {
         a.refused = true;
         h->refuse(h->context, q, &r, MIEN_REFUSE_TOO_LARGE, NULL);
     } else if (plan != MIEN_PLAN_NOW && h->answer(h->context, plan == MIEN_PLAN_QUEUE ? q->worker : -1, q, &r) == MIEN_NEXT_FETCH) {
