@@ -44,14 +44,14 @@ static enum mien_code fix_challenges(struct mien_serve_settings *s, struct mien_
     return MIEN_OK;
 }
 
-static enum mien_code open_keys(const struct mien_serve_settings *s, const char *dir, struct mien_sessions *o, struct mien_err *e)
+enum mien_code mien_token_keys(const struct mien_serve_settings *s, const char *dir, struct mien_signer **out, struct mien_err *e)
 {
     char folder[MIEN_PATH];
     bool made = false;
     const bool given = s->jwt_keys_dir[0] != '\0';
     const int n = given ? snprintf(folder, sizeof folder, "%s", s->jwt_keys_dir) : snprintf(folder, sizeof folder, "%s/jwt", dir);
     MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof folder, e, MIEN_E_CONFIG, "JWT_KEYS_DIR: the path is too long");
-    MIEN_TRY(mien_signer_open(folder, s->service.live.token_minutes * SECONDS_PER_MINUTE, &o->signer, &made, e));
+    MIEN_TRY(mien_signer_open(folder, s->service.live.token_minutes * SECONDS_PER_MINUTE, out, &made, e));
     if (made) mien_log(MIEN_LOG_WARN, "token_key_made", "folder=%s why=there was none", folder);
     return MIEN_OK;
 }
@@ -62,7 +62,7 @@ enum mien_code mien_sessions_open(struct mien_serve_settings *s, const char *dir
     MIEN_TRY(fix_challenges(s, e));
     MIEN_TRY(mien_ledger_path(s, dir, path, e));
     MIEN_TRY(mien_ledger_open(path, false, &o->ledger, e));
-    MIEN_TRY(open_keys(s, dir, o, e));
+    MIEN_TRY(mien_token_keys(s, dir, &o->signer, e));
     s->service.live.signer = o->signer;
     s->service.live.ledger = o->ledger;
     if (s->service.live.audience[0] == '\0') s->service.live.audience = NULL;

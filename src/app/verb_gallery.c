@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/reach.h"
+#include "app/sessions.h"
 #include "base/clock.h"
 
 enum { PAGE = 1000, PATH_BYTES = 8 * MIEN_USER_ID };
@@ -211,15 +212,35 @@ static enum mien_code rotate_there(struct mien_reach *r, uint64_t *done, struct 
     return code;
 }
 
+/* A new key that signs tokens. Servers see by the folder that there is one. */
+static enum mien_code rotate_tokens(const struct mien_reach *r, struct mien_err *e)
+{
+    char dir[MIEN_PATH];
+    struct mien_signer *signer = NULL;
+    MIEN_FAIL_IF(r->server != NULL, e, MIEN_E_ARG, "--tokens: the keys are in a folder (JWT_KEYS_DIR); rotate them where it is");
+    MIEN_TRY(mien_data_dir(&r->settings, true, dir, e));
+    enum mien_code code = mien_token_keys(&r->settings, dir, &signer, e);
+    if (code == MIEN_OK) code = mien_signer_rotate(signer, mien_utc_ms() / 1000, e);
+    mien_signer_free(&signer);
+    return code;
+}
+
 int mien_verb_keys_rotate(struct mien_cli *cli, int argc, char **argv)
 {
     struct mien_reach r;
     struct mien_err e = {0};
     struct mien_buf out;
     uint64_t done = 0;
+    bool tokens = false;
     int first;
-    int status = mien_reach_begin(cli, argc, argv, NULL, 0, 0, 0, &first, &r);
+    const struct mien_opt opts[] = {{"tokens", MIEN_OPT_FLAG, &tokens, NULL, "a new key for tokens instead; old tokens stay valid until they expire", 0, 0}};
+    int status = mien_reach_begin(cli, argc, argv, opts, 1, 0, 0, &first, &r);
     if (status >= 0) return status;
+    if (tokens) {
+        const enum mien_code code = rotate_tokens(&r, &e);
+        if (code == MIEN_OK) printf(cli->json ? "{\"rotated\":\"tokens\"}\n" : "tokens are signed with a new key\n");
+        return mien_reach_end(&r, code, &e, MIEN_EXIT_YES);
+    }
     enum mien_code code = mien_reach_open(&r, MIEN_REACH_GALLERY, &e);
     if (code == MIEN_OK) code = r.client != NULL ? rotate_there(&r, &done, &e) : mien_gallery_rotate(r.people.gallery, &done, &e);
     status = mien_reach_end(&r, code, &e, MIEN_EXIT_YES);
