@@ -916,6 +916,41 @@ static void the_end_amid_a_handshake(void **state)
     }
 }
 
+/* Whatever the closing handshake may take, the server's end has a time. */
+static void the_end_has_a_deadline(void **state)
+{
+    (void)state;
+    struct echo x;
+    struct mien_server_settings t = settings();
+    t.socket_close_ms = 3600 * 1000;
+    t.stop_timeout_ms = 300;
+    start(&x, &t);
+    const int deaf = open_echo(&x);
+    assert_true(echo_stop(&x));
+    assert_int_equal(x.code, 1001);
+    expect_end(deaf, 1001);
+}
+
+/* The last test: the server stays. */
+static void a_job_that_does_not_end(void **state)
+{
+    (void)state;
+    static struct echo x;
+    struct mien_server_settings t = settings();
+    t.stop_timeout_ms = 300;
+    start(&x, &t);
+    const int fd = open_told(&x);
+    echo_hold(&x, true);
+    tell_text(fd, "job");
+    expect_text(fd, "job");
+    assert_false(mien_server_stop(&x.server));
+    assert_null(x.server);
+    const struct heard h = hear(fd);
+    assert_true(h.opcode == CLOSE || h.opcode == -1);
+    close(fd);
+    assert_true(echo_await(&x, &x.closed, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(messages_of_all_sizes),
@@ -940,6 +975,8 @@ int main(void)
                                        cmocka_unit_test(deadlines_of_http_do_not_end_sockets),
                                        cmocka_unit_test(the_end_of_the_server),
                                        cmocka_unit_test(the_end_amid_traffic),
-                                       cmocka_unit_test(the_end_amid_a_handshake)};
+                                       cmocka_unit_test(the_end_amid_a_handshake),
+                                       cmocka_unit_test(the_end_has_a_deadline),
+                                       cmocka_unit_test(a_job_that_does_not_end)};
     return cmocka_run_group_tests_name("websocket", tests, NULL, NULL);
 }

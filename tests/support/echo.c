@@ -1,6 +1,7 @@
 /* The handlers behind echo.h. */
 #include "support/echo.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,11 @@ struct sender {
 };
 struct told {
     struct mien_job job;
+    struct echo *echo;
     struct mien_socket *socket;
     struct sender sender[MAX_SENDERS];
     int senders;
+    atomic_int users; /* the socket until it is closed, and the job; the last one releases both */
 };
 
 static void count(struct echo *x, int *counter, int *last, int value)
@@ -40,7 +43,9 @@ static void on_open(void *context, struct mien_socket *s)
     struct echo *x = context;
     struct told *t = calloc(1, sizeof *t);
     if (t == NULL) abort();
+    t->echo = x;
     t->socket = s;
+    atomic_init(&t->users, 1);
     mien_socket_set_state(s, t);
     if (x->prints) printf("open %s\n", mien_socket_path(s));
     count(x, &x->opened, NULL, 0);
@@ -71,13 +76,30 @@ static void start_senders(struct told *t, int threads, int messages, size_t byte
     }
 }
 
-static void run_job(struct mien_job *job, int worker)
+static void leave(struct told *t)
 {
-    (void)worker;
-    say(((struct told *)job)->socket, "job"); /* the job is its first member */
+    if (atomic_fetch_sub(&t->users, 1) != 1) return;
+    mien_socket_release(t->socket);
+    free(t);
 }
 
-static void drop_job(struct mien_job *job) { say(((struct told *)job)->socket, "dropped"); }
+static void wait_while_held(struct echo *x)
+{
+    pthread_mutex_lock(&x->lock);
+    while (x->held) pthread_cond_wait(&x->changed, &x->lock);
+    pthread_mutex_unlock(&x->lock);
+}
+
+static void run_job(struct mien_job *job, int worker)
+{
+    struct told *t = (struct told *)job; /* its first member */
+    (void)worker;
+    say(t->socket, "job");
+    wait_while_held(t->echo);
+    leave(t);
+}
+
+static void drop_job(struct mien_job *job) { leave((struct told *)job); }
 
 static void obey(struct told *t, const char *text)
 {
@@ -88,7 +110,8 @@ static void obey(struct told *t, const char *text)
     else if (sscanf(text, "send %u %u %u", &a, &b, &c) == 3) start_senders(t, (int)a, (int)b, c);
     else if (strcmp(text, "job") == 0) {
         t->job = (struct mien_job){.run = run_job, .drop = drop_job};
-        if (!mien_server_submit(mien_socket_server(t->socket), &t->job)) say(t->socket, "full");
+        atomic_fetch_add(&t->users, 1);
+        if (!mien_server_submit(mien_socket_server(t->socket), &t->job)) leave(t);
     } else say(t->socket, "what?");
 }
 
@@ -122,11 +145,11 @@ static void on_closed(void *context, struct mien_socket *s, int code)
     struct echo *x = context;
     struct told *t = mien_socket_state(s);
     for (int i = 0; t != NULL && i < t->senders; i++) pthread_join(t->sender[i].thread, NULL);
-    free(t);
     if (mien_socket_send_text(s, "late", 4)) abort();
     mien_socket_close(s, 1000, "late");
     if (x->prints) printf("closed %d\n", code);
-    mien_socket_release(s);
+    if (t != NULL) leave(t);
+    else mien_socket_release(s);
     if (t == NULL) count(x, &x->lost, NULL, 0);
     count(x, &x->closed, &x->code, code);
 }
@@ -138,9 +161,7 @@ static enum mien_plan begin(void *context, struct mien_request *q, struct mien_r
     struct echo *x = context;
     const char *path = mien_request_path(q);
     count(x, &x->begun, NULL, 0);
-    pthread_mutex_lock(&x->lock);
-    while (x->held) pthread_cond_wait(&x->changed, &x->lock);
-    pthread_mutex_unlock(&x->lock);
+    wait_while_held(x);
     *max_body = 1000;
     if (strcmp(path, "/echo") != 0 && strcmp(path, "/told") != 0) {
         r->status = 404;

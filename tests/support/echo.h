@@ -15,7 +15,7 @@ struct echo {
     bool prints; /* a line on standard output for each `open PATH`, `closed CODE`, `done STATUS` */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool held;                                 /* requests wait in `begin` */
+    bool held;                                 /* requests wait in `begin`, jobs at their end */
     int begun, opened, messages, closed, done; /* so far */
     int lost;                                  /* of `closed`: without having been opened */
     int code, status;                          /* the last ones */
@@ -26,7 +26,7 @@ enum mien_code echo_start(struct echo *x, const struct mien_server_settings *t, 
 bool echo_stop(struct echo *x);
 /* Waits until a count has reached `wanted`; false after a minute. */
 bool echo_await(struct echo *x, const int *count, int wanted);
-/* Lets requests wait before they are looked at, or go on. */
+/* Lets requests and jobs wait, or go on. */
 void echo_hold(struct echo *x, bool held);
 /* A count now. */
 int echo_count(struct echo *x, const int *count);
