@@ -49,6 +49,8 @@ int mien_verb_gallery_delete(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_gallery_export(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_gallery_import(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_keys_rotate(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_audit_verify(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_audit_list(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_facebank_create(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_identification(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_liveness(struct mien_cli *cli, int argc, char **argv);
