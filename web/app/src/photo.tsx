@@ -83,7 +83,7 @@ function CameraView({ onTaken, onCancel }: { onTaken: (photo: Blob) => void; onC
           aria-label="Camera preview"
           data-testid="camera-preview"
           onPlaying={() => setReady(true)}
-          className="aspect-[4/3] w-full -scale-x-100 object-cover"
+          className={'max-h-[34rem] w-full -scale-x-100 object-contain ' + (ready ? '' : 'aspect-[4/3]')}
         />
         {!ready && (
           <div role="status" className="absolute inset-0 grid place-items-center text-white">
