@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart, fuzz_facebank and fuzz_websocket in fuzz/corpus/. Run once and
-committed; needs python3-opencv and numpy.
+"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart, fuzz_facebank, fuzz_websocket and fuzz_jwt in fuzz/corpus/. Run
+once and committed; needs python3-opencv and numpy.
 
 Tiny pictures of every format and of the features that have code of their own; no photograph is among them."""
 import base64
@@ -187,6 +187,21 @@ def websockets():
     save('websocket', 'out_of_order', b'\6' + frame(1, b'a') + frame(0x81, b'b'))
 
 
+def tokens():
+    """r: a token as it is; s: a header, in which @ stands for the key id, and claims, to be signed."""
+    header, claims = b's{"alg":"RS256","typ":"JWT","kid":"@"}\0', b'{"iss":"us","exp":2000000900,"iat":2000000000,"aud":["shop","bank"]}'
+    save('jwt', 'good', header + claims)
+    save('jwt', 'one_audience', header + b'{"iss":"us","exp":2000000900.5,"nbf":-1e3,"aud":"bank"}')
+    save('jwt', 'twice', header + b'{"iss":"us","iss":"us","exp":2000000900}')
+    save('jwt', 'no_object', header + b'[1]')
+    save('jwt', 'crit', b's{"alg":"RS256","kid":"@","crit":["exp"]}\0' + claims)
+    save('jwt', 'confused', b's{"alg":"HS256","kid":"@"}\0' + claims)
+    save('jwt', 'none', b'reyJhbGciOiJub25lIn0.e30.')
+    save('jwt', 'unknown_key', b'reyJhbGciOiJSUzI1NiIsImtpZCI6IkEifQ.e30.AAAA')
+    save('jwt', 'four_parts', b're30.e30.AA.AA')
+    save('jwt', 'bits_left', b're31.e30.AA')
+
+
 if __name__ == '__main__':
     jpegs()
     pngs()
@@ -197,3 +212,4 @@ if __name__ == '__main__':
     facebanks()
     templates()
     websockets()
+    tokens()
