@@ -414,6 +414,66 @@ static void narrow_eyes_blink_too(void **state)
     }
 }
 
+/* How far a face does something against another one at rest; nothing trembles. */
+static float value_of(enum mien_challenge c, struct act rest, struct act now, unsigned have)
+{
+    struct person p;
+    struct mien_rest_sample a, b;
+    struct scene s = ROOM;
+    s.alive = false;
+    s.have = have;
+    assert_true(mien_signs_of(seen(&p, &rest, &s, 0)->face, &a) && mien_signs_of(seen(&p, &now, &s, 0)->face, &b));
+    return mien_signs_value(c, false, &a, &b);
+}
+
+static void every_part_of_a_sign_is_needed(void **state)
+{
+    (void)state;
+    static const struct act none;
+    /* Eyes by their own opening at rest. */
+    assert_true(value_of(MIEN_BLINK, (struct act){.lids = 0.5f}, (struct act){.lids = 0.9f}, 0) >= 1.0f);
+    assert_true(value_of(MIEN_BLINK, (struct act){.lids = 0.5f}, (struct act){.lids = 0.5f}, 0) < 0.1f);
+    /* A network without a face that moves, and the reverse. */
+    assert_true(value_of(MIEN_ANGRY, none, (struct act){.anger = 1}, BOTH) < 0.5f);
+    assert_true(value_of(MIEN_ANGRY, none, (struct act){.furrow = 1}, BOTH) < 0.5f);
+    assert_true(value_of(MIEN_SURPRISED, none, (struct act){.surprise = 1, .mouth = 1}, BOTH) < 0.5f);
+    assert_true(value_of(MIEN_SURPRISED, none, (struct act){.brows = 1, .mouth = 1}, BOTH) < 0.5f);
+    assert_true(value_of(MIEN_FROWN, none, (struct act){.furrow = 1}, BOTH) < 0.5f);
+    /* Corners of the mouth: drawn down they frown, back from a smile they do not, nor below raised brows. */
+    assert_true(value_of(MIEN_FROWN, none, (struct act){.corners = 1}, BOTH) >= 1.0f);
+    assert_true(value_of(MIEN_FROWN, (struct act){.smile = 1}, none, BOTH) < 0.5f);
+    assert_true(value_of(MIEN_FROWN, none, (struct act){.corners = 1, .brows = 1}, BOTH) < 1.0f);
+    /* Somebody who smiles at rest smiles more. */
+    assert_true(value_of(MIEN_SMILE, (struct act){.smile = 0.3f}, (struct act){.smile = 0.4f}, BOTH) < 1.0f);
+    assert_true(value_of(MIEN_SMILE, (struct act){.smile = 0.3f}, (struct act){.smile = 0.9f}, BOTH) >= 1.0f);
+    /* The head turns about one axis more than about the others. */
+    assert_true(value_of(MIEN_TURN_LEFT, none, (struct act){.yaw = 22, .roll = 10}, BOTH) >= 1.0f);
+    assert_true(value_of(MIEN_TURN_LEFT, none, (struct act){.yaw = 22, .roll = 30}, BOTH) < 1.0f);
+    assert_true(value_of(MIEN_NOD_UP, none, (struct act){.yaw = 20, .pitch = 12}, BOTH) < 1.0f);
+}
+
+/* Depths alone make no turn: the nose must go across the face. */
+static void a_turn_moves_the_nose(void **state)
+{
+    (void)state;
+    struct person p;
+    struct mien_rest_sample a, b;
+    const struct act none = {0}, turn = {.yaw = 22};
+    assert_true(mien_signs_of(seen(&p, &none, &ROOM, 0)->face, &a) && mien_signs_of(seen(&p, &turn, &ROOM, 0)->face, &b));
+    assert_true(mien_signs_value(MIEN_TURN_LEFT, false, &a, &b) >= 1.0f);
+    p.mesh[3 * 1] = 0.5f * (p.mesh[3 * 234] + p.mesh[3 * 454]);
+    assert_true(mien_signs_of(&p.face, &b));
+    assert_true(mien_signs_value(MIEN_TURN_LEFT, false, &a, &b) < 0.5f);
+}
+
+/* Two or three pairs of frames move by chance. */
+static void nothing_is_passed_in_the_first_second(void **state)
+{
+    (void)state;
+    const struct outcome o = shown(MIEN_OPEN_MOUTH, &ROOM, &(struct film){{{.held = 1}, {ACT[MIEN_OPEN_MOUTH], 3, 20}}});
+    assert_true(o.passed && o.at > 10);
+}
+
 static void faces_are_judged_only_when_they_look_here(void **state)
 {
     (void)state;
@@ -506,6 +566,9 @@ int main(void)
         cmocka_unit_test(packs_without_a_network_judge_by_the_rest),
         cmocka_unit_test(eyes_by_how_long_they_are_closed),
         cmocka_unit_test(narrow_eyes_blink_too),
+        cmocka_unit_test(every_part_of_a_sign_is_needed),
+        cmocka_unit_test(a_turn_moves_the_nose),
+        cmocka_unit_test(nothing_is_passed_in_the_first_second),
         cmocka_unit_test(faces_are_judged_only_when_they_look_here),
         cmocka_unit_test(a_small_face_is_asked_to_come_closer),
         cmocka_unit_test(without_a_known_rest_the_first_frames_serve),
