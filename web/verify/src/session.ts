@@ -204,7 +204,8 @@ export class LiveSession {
   }
 
   #scores(data: Data): void {
-    this.listener.scores(scoresOf(data), number(data, 'final_score'))
+    const scores = scoresOf(data)
+    this.listener.scores(scores, scores.liveness_score === null ? null : number(data, 'final_score')) // a sum without its largest part says nothing
   }
 
   #feedback(data: Data): void {
