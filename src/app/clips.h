@@ -21,8 +21,8 @@ struct mien_clip;
 /* `path`: a folder, or a file of which mien_clip_is_photo or mien_clip_is_film is true. Errors name it. MIEN_E_IO;
  * MIEN_E_ARG: ffmpeg is needed and not there. */
 enum mien_code mien_clip_open(const char *path, const struct mien_clip_settings *s, struct mien_clip **out, struct mien_err *e) MIEN_MUST_CHECK;
-/* The next frame, encoded; it is the clip's, until the next call. *n is 0 at the end. MIEN_E_IMAGE_CORRUPT: what comes is no JPEG, ffmpeg has failed, or there was
- * no frame at all. */
+/* The next frame, encoded; it is the clip's, until the next call. *n is 0 at the end. MIEN_E_IMAGE_CORRUPT: what comes is no JPEG, ffmpeg has failed, or
+ * there was no frame at all. */
 enum mien_code mien_clip_next(struct mien_clip *c, const unsigned char **frame, size_t *n, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_clip_close(struct mien_clip **c); /* wipes; accepts NULL in it */
 
