@@ -1,5 +1,5 @@
-/* Keep: a hash table with chains over a fixed array, or values in Redis, changed there by mien_redis_update. One lock. Ends lie in an array of their own, so that
- * looking for what has expired, which is done only when something has, reads little memory. */
+/* Keep: a hash table with chains over a fixed array, or values in Redis, changed there by mien_redis_update. One lock. Ends lie in an array of their own, so
+ * that looking for what has expired, which is done only when something has, reads little memory. */
 #include "service/keep.h"
 
 #include <pthread.h>

@@ -18,8 +18,8 @@ enum mien_code mien_keep_create(int max, struct mien_redis *redis, struct mien_k
 void mien_keep_free(struct mien_keep **k);
 
 /* Reads, changes and writes a value with nobody between. `change` gets the old value (n 0: there is none, or it has expired) and writes the new one, returning
- * its size (0: there is none any more); it may be called several times. A new value lives ttl_s; an old one keeps its end (so that nobody's session is
- * prolonged by use). In Redis the key is "mien:keep:KEY". MIEN_E_STORE: Redis could not be asked. */
+ * its size (0: there is none any more); it may be called several times and must not use the keep. A new value lives ttl_s; an old one keeps its end (so that
+ * nobody's session is prolonged by use). In Redis the key is "mien:keep:KEY". MIEN_E_STORE: Redis could not be asked. */
 typedef size_t mien_keep_change(void *context, const uint8_t *old, size_t n, uint8_t room[MIEN_KEEP_VALUE]);
 enum mien_code mien_keep_update(struct mien_keep *k, const char *key, int ttl_s, uint64_t now_ns, mien_keep_change *change, void *context,
                                 struct mien_err *e) MIEN_MUST_CHECK;

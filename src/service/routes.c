@@ -165,7 +165,11 @@ static const struct mien_member m_complete[] = {
     {.name = "images", .kind = MIEN_KIND_IMAGES, .low = 1, .high = 20, .help = "Several photos instead: one must show it, all the same person."},
     {.name = "baselineImage", .kind = MIEN_KIND_IMAGE, .help = "The person at rest, to compare with."},
     {.name = "sessionId", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .help = "The session."},
-    {.name = "challengeType", .kind = MIEN_KIND_CHOICE, .required = true, .choices = MIEN_EVIDENCE_CHALLENGES, .help = "What was done: the session's current challenge."},
+    {.name = "challengeType",
+     .kind = MIEN_KIND_CHOICE,
+     .required = true,
+     .choices = MIEN_EVIDENCE_CHALLENGES,
+     .help = "What was done: the session's current challenge."},
     {.name = "passed", .kind = MIEN_KIND_BOOL, .help = "The client's own verdict. Needed without photos; with photos both must say yes."},
     {.name = "metadata", .kind = MIEN_KIND_OBJECT, .high = 16384, .help = "Taken for compatibility; neither trusted nor kept."},
     MIRRORED,
@@ -174,7 +178,8 @@ static const struct mien_member m_state[] = {
     {.name = "session_id", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .in_path = true, .help = "What /challenge/session has answered."},
     END};
 
-static const struct mien_member m_live[] = {USER_ID(.help = "Who is to be verified: 1 to 128 bytes without control characters. It becomes the token's sub."), END};
+static const struct mien_member m_live[] = {
+    USER_ID(.help = "Who is to be verified: 1 to 128 bytes without control characters. It becomes the token's sub."), END};
 static const struct mien_member m_socket[] = {
     {.name = "session_id", .kind = MIEN_KIND_TEXT, .required = true, .low = 1, .high = 128, .in_path = true, .help = "What /auth/verify has answered."}, END};
 static const struct mien_member m_token[] = {
