@@ -35,9 +35,10 @@ class Boundary extends Component<{ children: ReactNode }, { failed: boolean }> {
   }
 }
 
-function Loading() {
+/** `tall`: as high as the window, where what comes is, so that nothing that is seen moves then. */
+function Loading({ tall }: { tall: boolean }) {
   return (
-    <div role="status" className="flex items-center gap-3 py-24 text-muted">
+    <div role="status" className={'flex gap-3 py-24 text-muted ' + (tall ? 'min-h-dvh items-start' : 'items-center')}>
       <Spinner /> Loading…
     </div>
   )
@@ -132,7 +133,7 @@ export function App() {
       <Head section={section} />
       <main ref={main} tabIndex={-1} data-testid={'section-' + section} className="mx-auto w-full max-w-6xl flex-1 px-4 py-7 outline-none sm:px-6 sm:py-10">
         <Boundary key={section}>
-          <Suspense fallback={<Loading />}>
+          <Suspense fallback={<Loading tall={section === 'status'} />}>
             <Page />
           </Suspense>
         </Boundary>

@@ -97,6 +97,8 @@ function Plots({ readings }: { readings: Reading[] }) {
       <Plot testId="plot-latency" title="Time to answer" span={span} format={ms} least={50} series={[{ name: 'median', points: latency(0.5) }, { name: '95 %', points: latency(0.95) }]} />
       <Plot testId="plot-queue" title="Load" span={span} format={count} least={2} series={[{ name: 'busy workers', points: plain((r) => r.busy) }, { name: 'waiting', points: plain((r) => r.queue) }]} />
       <Plot testId="plot-memory" title="Memory" span={span} format={mebibytes} least={100} series={[{ name: 'resident', points: plain((r) => r.memory / 2 ** 20) }]} />
+      <Plot testId="plot-sessions" title="Live sessions" span={span} format={count} least={2} series={[{ name: 'open', points: plain((r) => r.sessions) }]} />
+      <Plot testId="plot-frames" title="Their frames" span={span} format={rate} series={[{ name: 'analysed', points: perSecond((r) => r.frames) }, { name: 'left out', points: perSecond((r) => r.dropped) }]} />
     </div>
   )
 }
@@ -161,7 +163,7 @@ export default function Status() {
       <div className="space-y-5">
         <Card>
           <Live>
-            {state === '' && <p className="flex items-center gap-3 text-muted"><Spinner /> Asking the server…</p>}
+            {state === '' && <p className="flex min-h-dvh items-start gap-3 text-muted"><Spinner /> Asking the server…</p>}
             {state === 'healthy' && <Notice tone="good" title="Healthy" testId="health">Every part works.</Notice>}
             {state === 'unreachable' && <Notice tone="bad" title="The server does not answer" testId="health">It may have been stopped. This page goes on trying.</Notice>}
             {state !== '' && state !== 'healthy' && state !== 'unreachable' && (
