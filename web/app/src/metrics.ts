@@ -31,6 +31,9 @@ export interface Reading {
   buckets: Map<number, number> // upper bound in seconds -> requests up to it
   queue: number
   busy: number
+  sessions: number // live ones
+  frames: number // of live sessions, analysed so far
+  dropped: number
   memory: number
 }
 
@@ -53,6 +56,9 @@ export function read(samples: Sample[], at: number): Reading {
     buckets,
     queue: gauge(samples, 'mien_queue_depth'),
     busy: gauge(samples, 'mien_workers_busy'),
+    sessions: gauge(samples, 'mien_live_sessions'),
+    frames: gauge(samples, 'mien_live_frames_total'),
+    dropped: gauge(samples, 'mien_live_frames_dropped_total'),
     memory: gauge(samples, 'process_resident_memory_bytes'),
   }
 }
