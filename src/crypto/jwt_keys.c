@@ -304,14 +304,10 @@ EVP_PKEY *mien_signer_key(struct mien_signer *s, const char *kid, int64_t now_s,
 {
     EVP_PKEY *found = NULL;
     pthread_mutex_lock(&s->lock);
-    if (kid == NULL) refresh(s, false);
-    else forget_old(s, now_s);
     for (int again = 0; again < 2 && found == NULL; again++) {
         int i = 0;
-        if (again > 0) {
-            refresh(s, true);
-            forget_old(s, now_s);
-        }
+        refresh(s, again > 0);
+        if (kid != NULL) forget_old(s, now_s);
         while (i < s->n && kid != NULL && strcmp(s->key[i].kid, kid) != 0) i++;
         if (i == s->n || EVP_PKEY_up_ref(s->key[i].pkey) != 1) continue;
         found = s->key[i].pkey;

@@ -16,8 +16,8 @@ enum { APPLICATION = 0x4d49454c /* "MIEL": application_id of our files */, VERSI
 static const char SCHEMA[] =
     "CREATE TABLE sessions (session_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, client TEXT NOT NULL, status TEXT NOT NULL, created_ms INTEGER NOT NULL,"
     " expires_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE verification_results (id INTEGER PRIMARY KEY, session_id TEXT NOT NULL, user_id TEXT NOT NULL, passed INTEGER NOT NULL, liveness REAL NOT NULL,"
-    " emotion REAL NOT NULL, deepfake REAL NOT NULL, final REAL NOT NULL, at_ms INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;"
+    "CREATE TABLE verification_results (id INTEGER PRIMARY KEY, session_id TEXT NOT NULL, user_id TEXT NOT NULL, passed INTEGER NOT NULL,"
+    " liveness REAL NOT NULL, emotion REAL NOT NULL, deepfake REAL NOT NULL, final REAL NOT NULL, at_ms INTEGER NOT NULL, reason TEXT NOT NULL) STRICT;"
     "CREATE TABLE tokens (jti TEXT PRIMARY KEY, session_id TEXT NOT NULL, user_id TEXT NOT NULL, issued_ms INTEGER NOT NULL,"
     " expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE nonces (nonce_hash TEXT PRIMARY KEY, session_id TEXT NOT NULL, challenge_id TEXT NOT NULL, issued_ms INTEGER NOT NULL,"

@@ -1,4 +1,4 @@
-/* Between sqlite*.c: one connection with its prepared statements, and how a result of SQLite becomes an error of ours. ledger*.c opens files in the same way. */
+/* Between sqlite*.c: one connection with its prepared statements, and how a result of SQLite becomes an error of ours. ledger*.c opens its file so too. */
 #ifndef MIEN_STORE_SQLITE_INNER_H
 #define MIEN_STORE_SQLITE_INNER_H
 

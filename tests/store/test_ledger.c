@@ -225,7 +225,8 @@ static void the_hash_is_what_the_documentation_says(void **state)
 {
     struct place *p = *state;
     char hash[65];
-    const struct mien_audit_row row = {.at_ms = 7, .event = MIEN_AUDIT_SESSION_START, .session_id = "s", .user_id = "ann", .client = "", .details = "{\"a\":1}"};
+    const struct mien_audit_row row = {.at_ms = 7, .event = MIEN_AUDIT_SESSION_START, .session_id = "s", .user_id = "ann", .client = "",
+                                       .details = "{\"a\":1}"};
     assert_int_equal(mien_ledger_write(p->ledger, &(struct mien_ledger_step){.row = &row, .n_rows = 1}, NULL), MIEN_OK);
     const char TEXT[] = "64:0000000000000000000000000000000000000000000000000000000000000000" "1:1" "1:7" "13:session_start" "1:s" "3:ann" "0:" "7:{\"a\":1}";
     assert_int_equal(mien_sha256_hex(TEXT, sizeof TEXT - 1, hash, NULL), MIEN_OK);
@@ -260,14 +261,17 @@ static void every_break_is_found_and_names_its_row(void **state)
         {"text behind a NUL", "UPDATE audit_logs SET user_id = user_id || char(0) || 'x' WHERE seq = 5", 5},
         {"hash changed", "UPDATE audit_logs SET hash = replace(hash, 'a', 'b') WHERE seq = 5", 5},
         {"hash empty", "UPDATE audit_logs SET hash = '' WHERE seq = 5", 5},
-        {"rows swapped", "UPDATE audit_logs SET seq = -1 WHERE seq = 2; UPDATE audit_logs SET seq = 2 WHERE seq = 3; UPDATE audit_logs SET seq = 3 WHERE seq = -1", 2},
-        {"row inserted at the end", "INSERT INTO audit_logs SELECT 7, at_ms, event, session_id, user_id, client, details, hash FROM audit_logs WHERE seq = 6", 7},
+        {"rows swapped", "UPDATE audit_logs SET seq = -1 WHERE seq = 2; UPDATE audit_logs SET seq = 2 WHERE seq = 3;"
+         "UPDATE audit_logs SET seq = 3 WHERE seq = -1", 2},
+        {"row inserted at the end", "INSERT INTO audit_logs SELECT 7, at_ms, event, session_id, user_id, client, details, hash FROM audit_logs"
+         " WHERE seq = 6", 7},
         {"row inserted in the middle", "UPDATE audit_logs SET seq = seq + 100 WHERE seq > 3; UPDATE audit_logs SET seq = seq - 99 WHERE seq > 100;"
          "INSERT INTO audit_logs SELECT 4, at_ms, event, session_id, user_id, client, details, hash FROM audit_logs WHERE seq = 3", 4},
         {"row inserted before", "INSERT INTO audit_logs SELECT 0, at_ms, event, session_id, user_id, client, details, hash FROM audit_logs WHERE seq = 1", 0},
         {"beginning moved", "UPDATE audit_chain SET anchor = replace(anchor, '0', '1')", 1},
         {"beginning moved behind a row", "UPDATE audit_chain SET anchor_seq = 1, anchor = (SELECT hash FROM audit_logs WHERE seq = 1)", 1},
-        {"rows cut off as if purged", "UPDATE audit_chain SET anchor_seq = 2, anchor = (SELECT hash FROM audit_logs WHERE seq = 2); DELETE FROM audit_logs WHERE seq < 3", 2},
+        {"rows cut off as if purged", "UPDATE audit_chain SET anchor_seq = 2, anchor = (SELECT hash FROM audit_logs WHERE seq = 2);"
+         "DELETE FROM audit_logs WHERE seq < 3", 2},
         {"end moved", "UPDATE audit_chain SET head = replace(head, substr(head, 1, 1), 'x')", 6},
         {"end moved back", "UPDATE audit_chain SET head_seq = 5, head = (SELECT hash FROM audit_logs WHERE seq = 5)", 6},
     };
