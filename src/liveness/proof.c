@@ -36,8 +36,7 @@ struct mien_proof {
     bool did_gesture, did_expression;
     uint8_t nonce[MIEN_NONCE], nonce_before[MIEN_NONCE];
     char challenge_id[33];
-    struct mien_rest rest;
-    struct mien_judge judge;
+    bool judging;                       /* the judge has begun with this challenge: at its first frame */
     struct mien_judgement best, latest; /* of this challenge */
 
     /* times */
@@ -48,12 +47,16 @@ struct mien_proof {
     int64_t stamp, stamp_before;                     /* the newest accepted; and when this challenge was issued: older frames do not count for it */
 
     /* identity */
-    float person[MIEN_MAX_EMBEDDING]; /* sum of the first faces' embeddings */
     int dim, n_person, strangers;
     bool identity_due;                /* the face was lost, or seems to be another's */
     int64_t identity_ms;
 
     struct mien_proof_action seen;    /* what the last frame's feedback said */
+
+    /* What only frames fill: a session that waits for its first one touches no memory of these. */
+    float person[MIEN_MAX_EMBEDDING]; /* sum of the first faces' embeddings */
+    struct mien_rest rest;
+    struct mien_judge judge;
 };
 
 struct mien_proof_rules mien_proof_rules_default(void)
@@ -66,7 +69,11 @@ struct mien_proof *mien_proof_create(const struct mien_proof_rules *r, mien_proo
 {
     struct mien_proof *p = calloc(1, sizeof *p);
     if (p == NULL) return NULL;
-    *p = (struct mien_proof){.rules = *r, .random = random, .context = context, .unanswered_ms = -1, .identity_due = true};
+    p->rules = *r;
+    p->random = random;
+    p->context = context;
+    p->unanswered_ms = -1;
+    p->identity_due = true;
     p->score = mien_proof_score_create(&r->score);
     if (p->score == NULL) mien_proof_free(&p);
     return p;
@@ -202,11 +209,6 @@ static bool draw_challenges(struct mien_proof *p)
     return false;
 }
 
-static void begin_judge(struct mien_proof *p)
-{
-    mien_judge_begin(&p->judge, p->list[p->index], p->rules.mirrored, p->rest.n > 0 ? &p->rest : NULL);
-}
-
 static void issue(struct mien_proof *p, struct says *s)
 {
     uint8_t id[16];
@@ -220,7 +222,7 @@ static void issue(struct mien_proof *p, struct says *s)
     p->issued_ms = p->now_ms;
     p->stamp_before = p->stamp;
     p->best = p->latest = (struct mien_judgement){0};
-    begin_judge(p);
+    p->judging = false;
     memcpy(say(p, s, MIEN_SAY_ISSUED)->nonce, p->nonce, sizeof p->nonce);
 }
 
@@ -306,9 +308,7 @@ int mien_proof_begin(struct mien_proof *p, int64_t now_ms, struct mien_proof_act
 
 void mien_proof_mirror(struct mien_proof *p, bool mirrored)
 {
-    if (p->has_frame) return;
-    p->rules.mirrored = mirrored;
-    p->judge.mirrored = mirrored;
+    if (!p->has_frame) p->rules.mirrored = mirrored;
 }
 
 /* Whether bytes are equal, in time that does not tell where they differ. */
@@ -416,10 +416,12 @@ static void say_feedback(struct mien_proof *p, struct says *s, const struct mien
 static bool judge(struct mien_proof *p, const struct mien_look *look)
 {
     if (look->at_ms <= p->stamp_before && p->index > 0) return false; /* taken before the challenge was issued */
+    if (!p->judging) mien_judge_begin(&p->judge, p->list[p->index], p->rules.mirrored, p->rest.n > 0 ? &p->rest : NULL);
+    p->judging = true;
     p->latest = mien_judge_look(&p->judge, look);
-    if (p->latest.passed && (look->faces != 1 || p->strangers > 0)) { /* by whom? */
+    if (p->latest.passed && (look->faces != 1 || p->strangers > 0)) { /* by whom? The judge begins anew */
         p->latest.passed = false;
-        begin_judge(p);
+        p->judging = false;
     }
     if (p->latest.confidence >= p->best.confidence || p->latest.passed) p->best = p->latest;
     return p->latest.passed;

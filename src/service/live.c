@@ -48,7 +48,6 @@ struct session {
     bool working;               /* the job is with the workers */
     bool closed;                /* the socket is */
     const char *broken;         /* why the session was ended by a failure: nothing is said any more; NULL */
-    struct mien_proof_action said[MOST_SAID];
     int n_said;
     uint8_t *frame;             /* the newest that nobody has taken yet */
     size_t frame_size;
@@ -58,6 +57,7 @@ struct session {
     char done_id[33];
     int nonsense;
     unsigned frames, dropped;
+    struct mien_proof_action said[MOST_SAID]; /* at the end: pages of it that are not used cost nothing */
 };
 
 static int64_t ms_of(uint64_t ns) { return (int64_t)(ns / MS); }

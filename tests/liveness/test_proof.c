@@ -252,7 +252,9 @@ static void begin_issues_the_first_challenge(void **state)
     assert_int_equal(a->number, 1);
     assert_int_equal(a->total, 3);
     assert_int_equal(strspn(a->challenge_id, "0123456789abcdef"), 32);
+    frame_after(100);
     assert_int_equal(called.begun, 1);
+    assert_int_equal(called.challenge, MIEN_BLINK);
     assert_false(called.had_rest);
 }
 
@@ -275,7 +277,6 @@ static void drawn_challenges_do_not_repeat_and_have_both_kinds(void **state)
             const struct mien_proof_action *a = said(MIEN_SAY_ISSUED);
             assert_non_null(a);
             assert_int_equal(a->number, k + 1);
-            assert_int_equal(a->challenge, called.challenge);
             assert_false(seen[a->challenge]);
             seen[a->challenge] = true;
             drawn[a->challenge]++;
@@ -315,9 +316,9 @@ static void only_what_can_be_judged_is_drawn(void **state)
         begin();
         bool smiled = false;
         for (int k = 0, total = said(MIEN_SAY_ISSUED)->total; k < total; k++) {
+            pass_challenge();
             assert_true(called.challenge < MIEN_FROWN);
             smiled = smiled || called.challenge == MIEN_SMILE;
-            pass_challenge();
         }
         assert_true(smiled);
     }
@@ -339,6 +340,8 @@ static void each_challenge_has_its_own_nonce_and_id(void **state)
     pass_challenge();
     assert_memory_not_equal(first, the.nonce, sizeof first);
     assert_string_not_equal(id, the.challenge_id);
+    frame_after(100);
+    assert_int_equal(called.begun, 2);
     assert_true(called.had_rest);
 }
 
@@ -738,8 +741,8 @@ static void with_two_people_in_the_picture_nothing_is_passed(void **state)
     const int begun = called.begun;
     look_at(2, 0);
     assert_null(said(MIEN_SAY_COMPLETED));
-    assert_int_equal(called.begun, begun + 1); /* from the beginning */
     frame_after(100);
+    assert_int_equal(called.begun, begun + 1); /* from the beginning */
     assert_non_null(said(MIEN_SAY_COMPLETED));
 }
 
