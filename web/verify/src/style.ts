@@ -81,7 +81,7 @@ pre { margin: .25rem 0 .75rem; padding: .7rem; border-radius: .5rem; background:
 @keyframes turn { to { transform: rotate(1turn); } }
 .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (prefers-reduced-motion: reduce) { *, ::before, ::after { animation: none !important; transition: none !important; } }
-@media (forced-colors: active) { .bar i, .bar::after { background: CanvasText; } .steps li[aria-current] { border-width: 4px; } }
+@media (forced-colors: active) { .bar i, .bar.enough i, .bar::after { background: CanvasText; } .steps li[aria-current] { border-width: 4px; } }
 `
 
 let sheet: CSSStyleSheet | null = null
