@@ -70,7 +70,7 @@ def suites():
     for script in sorted(glob.glob(os.path.join(ROOT, 'tests', '*', 'run_*'))):
         if os.access(script, os.X_OK):
             room = os.path.basename(os.path.dirname(script))
-            yield Suite(f'{room}/{os.path.basename(script)[4:]}', [script], 1200, alone=room in ('accuracy', 'oracle', 'http'))
+            yield Suite(f'{room}/{os.path.basename(script)[4:]}', [script], 1200, alone=room in ('accuracy', 'oracle', 'http', 'web'))
     yield Suite('asan/cli/gallery', ['tests/cli/run_gallery'], 1200, {**asan, 'MIEN_SLOWDOWN': '4', 'MIEN': os.path.join(ROOT, 'build/asan/mien')}, alone=True)
     for name in SERVED:
         yield served('asan', 'build/asan', name, {**asan, 'MIEN_SLOWDOWN': '4', 'MIEN_MUTATIONS': '3000', 'MIEN_REQUESTS': '600'})
