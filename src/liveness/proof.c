@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include "codec/hex.h"
@@ -43,7 +44,7 @@ struct mien_proof {
     int64_t now_ms, begun_ms, issued_ms, arrived_ms; /* arrived: the newest frame */
     int64_t scores_ms;                               /* when the last score_update was */
     int64_t unanswered_ms;                           /* the oldest frame since the last feedback; -1 = none */
-    bool has_frame, has_stamp;
+    bool has_frame;
     int64_t stamp, stamp_before;                     /* the newest accepted; and when this challenge was issued: older frames do not count for it */
 
     /* identity */
@@ -53,7 +54,7 @@ struct mien_proof {
 
     struct mien_proof_action seen;    /* what the last frame's feedback said */
 
-    /* What only frames fill: a session that waits for its first one touches no memory of these. */
+    /* What only frames fill. Cleared when the first one comes: a session that waits for it touches no memory of these. */
     float person[MIEN_MAX_EMBEDDING]; /* sum of the first faces' embeddings */
     struct mien_rest rest;
     struct mien_judge judge;
@@ -67,8 +68,9 @@ struct mien_proof_rules mien_proof_rules_default(void)
 
 struct mien_proof *mien_proof_create(const struct mien_proof_rules *r, mien_proof_random *random, void *context)
 {
-    struct mien_proof *p = calloc(1, sizeof *p);
+    struct mien_proof *p = malloc(sizeof *p);
     if (p == NULL) return NULL;
+    memset(p, 0, offsetof(struct mien_proof, person));
     p->rules = *r;
     p->random = random;
     p->context = context;
@@ -83,7 +85,7 @@ void mien_proof_free(struct mien_proof **p)
 {
     if (*p == NULL) return;
     mien_proof_score_free(&(*p)->score);
-    explicit_bzero(*p, sizeof **p);
+    explicit_bzero(*p, (*p)->has_frame ? sizeof **p : offsetof(struct mien_proof, person));
     free(*p);
     *p = NULL;
 }
@@ -332,11 +334,12 @@ static void arrive(struct mien_proof *p, int64_t stamp_ms, const uint8_t nonce[M
         stop(p, s, "Invalid nonce", "expired_nonce");
         return;
     }
-    if (p->has_stamp && stamp_ms <= p->stamp) {
+    if (p->has_frame && stamp_ms <= p->stamp) {
         stop(p, s, "Replay attack detected", "replayed_frame");
         return;
     }
-    p->has_frame = p->has_stamp = true;
+    if (!p->has_frame) memset((char *)p + offsetof(struct mien_proof, person), 0, sizeof *p - offsetof(struct mien_proof, person));
+    p->has_frame = true;
     p->stamp = stamp_ms;
     p->arrived_ms = p->now_ms;
     if (p->unanswered_ms < 0) p->unanswered_ms = p->now_ms;
@@ -429,6 +432,7 @@ static bool judge(struct mien_proof *p, const struct mien_look *look)
 
 static void take_look(struct mien_proof *p, const struct mien_look *look, struct says *s)
 {
+    assert(p->has_frame); /* it has arrived before */
     mien_proof_score_look(p->score, look);
     const bool same = is_same_person(p, look);
     const bool passed = judge(p, look);

@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,7 @@ static void end_session(struct session *s)
     mien_socket_release(s->socket);
     atomic_fetch_sub(&s->live->open, 1);
     pthread_mutex_destroy(&s->lock);
-    explicit_bzero(s, sizeof *s);
+    explicit_bzero(s, offsetof(struct session, said)); /* actions hold nothing that lives longer than their session */
     free(s);
 }
 
@@ -450,12 +451,13 @@ static void on_open(void *context, struct mien_socket *socket)
 {
     struct mien_live *l = context;
     const bool room = atomic_fetch_add(&l->open, 1) < l->settings.max_sessions;
-    struct session *s = room ? calloc(1, sizeof *s) : NULL;
+    struct session *s = room ? malloc(sizeof *s) : NULL;
     if (s == NULL) {
         atomic_fetch_sub(&l->open, 1);
         mien_socket_close(socket, BUSY, "Try again later");
         return;
     }
+    memset(s, 0, offsetof(struct session, said));
     s->job = (struct mien_job){.run = run, .drop = drop};
     s->live = l;
     s->socket = socket;
