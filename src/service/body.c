@@ -461,12 +461,13 @@ static void take_choices(struct mien_exchange *x, const struct source *s, const 
         fault(x, at, "too_long", "must have at most %g entries", m->high);
         return;
     }
+    const struct mien_member each = {.name = m->name, .choices = m->choices}; /* the bounds are the array's */
     to->choice = room_for(x, n + 1, sizeof *to->choice);
     for (size_t i = 0; i < n && to->choice != NULL; i++) {
         const struct raw one = {.node = mien_json_at(v->node, i)};
         struct mien_where here = *at;
         here.index = (int)i;
-        take_choice(x, s, m, &one, &here, to);
+        take_choice(x, s, &each, &one, &here, to);
         to->choice[to->count++] = to->text;
     }
 }

@@ -35,6 +35,21 @@ static const struct mien_member m_lines[] = {{.name = "entries", .kind = MIEN_KI
                                              {.name = "note", .kind = MIEN_KIND_TEXT},
                                              END};
 
+static const struct mien_member m_choices[] = {{.name = "colours", .kind = MIEN_KIND_CHOICES, .high = 3, .choices = "red|green|blue"}, END};
+
+static enum mien_code say_choices(struct mien_call *c, struct mien_err *e)
+{
+    int n;
+    const char *const *choice = mien_call_choices(c, "colours", &n);
+    (void)e;
+    assert_true((choice != NULL) == mien_call_given(c, "colours"));
+    mien_jw_key(c->json, "colours");
+    mien_jw_array(c->json);
+    for (int i = 0; i < n; i++) mien_jw_string(c->json, choice[i]);
+    mien_jw_end_array(c->json);
+    return MIEN_OK;
+}
+
 static enum mien_code say(struct mien_call *c, struct mien_err *e)
 {
     (void)e;
@@ -80,6 +95,7 @@ const struct mien_route mien_routes[] = {
     POST("/rows", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_IMAGE_FORMS, m_user, say, "user", "user"),
     POST("/rows", MIEN_SCOPE_GALLERY_READ, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, m_many, say, "many", "images"),
     {MIEN_POST, "/object", MIEN_SCOPE_NONE, MIEN_TAKES_IMAGE_FORMS, false, m_object, NULL, NULL, say, "object", "gallery", NULL},
+    {MIEN_POST, "/choices", MIEN_SCOPE_NONE, MIEN_TAKES_JSON | MIEN_TAKES_MULTIPART, false, m_choices, NULL, NULL, say_choices, "choices", "gallery", NULL},
     {MIEN_POST, "/lines", MIEN_SCOPE_NONE, MIEN_TAKES_JSON | MIEN_TAKES_LINES, false, m_lines, NULL, NULL, say_lines, "lines", "gallery", NULL},
 };
 const int mien_route_count = (int)(sizeof mien_routes / sizeof mien_routes[0]);
@@ -368,12 +384,26 @@ static void answers_may_hold_any_object(void **state)
     }
 }
 
+static void several_choices(void **state)
+{
+    (void)state;
+    expect(json("/choices", "{}"), 200, "[]");
+    expect(json("/choices", "{\"colours\":[]}"), 200, "[]");
+    expect(json("/choices", "{\"colours\":[\"blue\",\"red\",\"blue\"]}"), 200, "[\"blue\",\"red\",\"blue\"]");
+    expect(json("/choices", "{\"colours\":[\"red\",\"pink\"]}"), 422, "[\"body\",\"colours\",1]");
+    expect(json("/choices", "{\"colours\":[\"red\",5]}"), 422, "string_type");
+    expect(json("/choices", "{\"colours\":[\"red\",null]}"), 422, "string_type");
+    expect(json("/choices", "{\"colours\":[\"red\",\"red\",\"red\",\"red\"]}"), 422, "too_long");
+    expect(json("/choices", "{\"colours\":\"red\"}"), 422, "array_type");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_have_parameters), cmocka_unit_test(a_query_is_validated), cmocka_unit_test(members_choose_the_row),
         cmocka_unit_test(each_row_has_its_scope), cmocka_unit_test(rows_are_one_route_to_others), cmocka_unit_test(the_document_joins_the_rows),
         cmocka_unit_test(objects_are_kept_as_text), cmocka_unit_test(vectors_are_numbers_or_base64), cmocka_unit_test(lines_are_entries),
-        cmocka_unit_test(answers_may_hold_any_object)};
+        cmocka_unit_test(answers_may_hold_any_object),
+        cmocka_unit_test(several_choices)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
