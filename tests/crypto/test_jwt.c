@@ -117,11 +117,13 @@ static size_t base64url(const void *data, size_t n, char *out)
     return length;
 }
 
+static bool padded; /* parts of forgeries keep their = */
+
 /* header.claims signed with `digest` and `padding`. */
 static void forge(const char *header, const char *claims, const char *digest, int padding, char token[ROOM])
 {
     unsigned char signature[512];
-    size_t n = sizeof signature, at = base64url(header, strlen(header), token);
+    size_t n = sizeof signature, at = padded ? mien_base64_encode(header, strlen(header), token) : base64url(header, strlen(header), token);
     EVP_PKEY_CTX *p;
     token[at++] = '.';
     at += base64url(claims, strlen(claims), token + at);
@@ -291,7 +293,7 @@ static void every_changed_character_is_refused(void **state)
 static void the_form_is_strict(void **state)
 {
     (void)state;
-    char token[ROOM], other[ROOM + 100];
+    char token[ROOM], other[ROOM + 200];
     sign(us.signer, CLAIMS, token);
     const char *dot1 = strchr(token, '.'), *dot2 = strrchr(token, '.');
     const int h = (int)(dot1 - token), b = (int)(dot2 - token);
@@ -306,6 +308,14 @@ static void the_form_is_strict(void **state)
         snprintf(other, sizeof other, "%.*s%s%s", b, token, SHAPE[i], dot2); /* behind the claims */
         assert_int_equal(verify_n(other, strlen(other), &RULES, NULL), MIEN_E_TOKEN);
     }
+    snprintf(other, sizeof other, "{\"alg\":\"RS256\",\"kid\":\"%s\"}", us.kid);
+    padded = true; /* under a right signature too */
+    for (int blanks = 0; blanks < 3; blanks++) {
+        snprintf(other + strlen(other), sizeof other - strlen(other), "%s", blanks > 0 ? " " : "");
+        forge(other, CLAIMS, "SHA256", RSA_PKCS1_PADDING, other + 200);
+        if (strchr(other + 200, '=') != NULL) must_refuse(other + 200, &RULES, "compact form");
+    }
+    padded = false;
     snprintf(other, sizeof other, "%.*s", b, token); /* two parts */
     must_refuse(other, &RULES, "compact form");
     must_refuse("", &RULES, "compact form");

@@ -260,6 +260,7 @@ static void every_break_is_found_and_names_its_row(void **state)
         {"text moved over a field's border", "UPDATE audit_logs SET user_id = user_id || '1', client = substr(client, 2) WHERE seq = 2", 2},
         {"text behind a NUL", "UPDATE audit_logs SET user_id = user_id || char(0) || 'x' WHERE seq = 5", 5},
         {"hash changed", "UPDATE audit_logs SET hash = replace(hash, 'a', 'b') WHERE seq = 5", 5},
+        {"hash longer", "UPDATE audit_logs SET hash = hash || 'x' WHERE seq = 5", 5},
         {"hash empty", "UPDATE audit_logs SET hash = '' WHERE seq = 5", 5},
         {"rows swapped", "UPDATE audit_logs SET seq = -1 WHERE seq = 2; UPDATE audit_logs SET seq = 2 WHERE seq = 3;"
          "UPDATE audit_logs SET seq = 3 WHERE seq = -1", 2},
