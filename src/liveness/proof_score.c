@@ -92,8 +92,9 @@ unsigned mien_proof_score_wants(const struct mien_proof_score *p)
     return turn[p->looks % (sizeof turn / sizeof *turn)];
 }
 
-/* Of a smaller face the mesh network's jitter looks like movement, and the deepfake networks, which were trained on crops of 256 pixels, see blur. */
-#define LEAST_FACE 96.0f
+/* Of a smaller face the mesh network's jitter looks like movement, and the deepfake networks, which were trained on crops of 256 pixels, see blur. Faces that
+ * the judges of challenges take (36 pixels between the eyes) are larger. */
+#define LEAST_FACE 80.0f
 
 static bool is_large(const struct mien_face *f) { return fminf(f->box.x1 - f->box.x0, f->box.y1 - f->box.y0) >= LEAST_FACE; }
 

@@ -184,7 +184,7 @@ static void a_small_or_unseen_face_has_no_liveness(void **state)
 {
     (void)state;
     struct actor a = at_rest;
-    a.width = 90;
+    a.width = 78;
     struct mien_proof_scores s = live_person(a, 60, 0);
     assert_false(s.liveness.present || s.deepfake.present);
     a = at_rest;
