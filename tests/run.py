@@ -81,7 +81,7 @@ def suites():
 # Unit tests that start threads (run again under ThreadSanitizer), suites of the server (again under AddressSanitizer), and unit tests that depend on the
 # processor's instruction set.
 THREADED = ['api/api', 'base/pool', 'base/thread', 'crypto/jwt', 'crypto/seal', 'engine/net', 'gallery/gallery', 'gallery/index', 'net/fetch', 'net/server',
-            'net/websocket', 'service/bank', 'service/keep', 'service/shared', 'service/tracks', 'store/ledger', 'store/redis', 'store/sqlite']
+            'net/websocket', 'service/bank', 'service/keep', 'service/live', 'service/shared', 'service/tracks', 'store/ledger', 'store/redis', 'store/sqlite']
 SERVED = ['contract', 'hostile', 'memory', 'flow', 'clients', 'redis', 'gallery', 'fusion', 'sessions']
 AVX2 = ['engine/goldens', 'engine/net', 'engine/plan_ops', 'gallery/index', 'gallery/scan', 'gallery/template']
 
