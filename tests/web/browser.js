@@ -14,17 +14,24 @@ function needBrowser() {
   if (!fs.existsSync(path.join(__dirname, 'node_modules', 'playwright-core'))) tap.skipAll('playwright-core is not installed (./setup test)')
 }
 
+/** A folder that is gone when the suite ends, however it ends. */
+function temporary() {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mien-web-'))
+  process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
+  return folder
+}
+
 /** `camera`: a file in Y4M or MJPEG, which is played in a loop; true: Chromium's test picture; false: there is none. `ask`: nobody answers the permission. */
 async function launch({ camera = true, ask = false, args = [] } = {}) {
   const { chromium } = require('playwright-core')
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'mien-web-'))
+  const home = temporary()
   const flags = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', ...args]
   if (camera !== false) flags.push('--use-fake-device-for-media-stream')
   if (!ask) flags.push('--use-fake-ui-for-media-stream')
   if (typeof camera === 'string') flags.push(`--use-file-for-fake-video-capture=${camera}`)
   const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: home, XDG_CACHE_HOME: home }
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: flags, env })
-  return { browser, close: async () => { await browser.close(); fs.rmSync(home, { recursive: true, force: true }) } }
+  return { browser, close: () => browser.close() }
 }
 
 /** A page of a fresh context whose errors, console errors and requests are kept in the lists that come with it. */
@@ -46,4 +53,4 @@ async function shot(page, name) {
   if (folder) await page.screenshot({ path: path.join(folder, `${name}.png`), fullPage: true })
 }
 
-module.exports = { CHROMIUM, PATIENCE, ROOT, launch, needBrowser, open, shot }
+module.exports = { CHROMIUM, PATIENCE, ROOT, launch, needBrowser, open, shot, temporary }

@@ -3,9 +3,8 @@
 const { spawn } = require('node:child_process')
 const fs = require('node:fs')
 const net = require('node:net')
-const os = require('node:os')
 const path = require('node:path')
-const { PATIENCE, ROOT } = require('./browser')
+const { PATIENCE, ROOT, temporary } = require('./browser')
 const tap = require('./tap')
 
 const MIEN = path.resolve(process.env.MIEN ?? path.join(ROOT, 'build', 'mien'))
@@ -31,12 +30,13 @@ function freePort() {
 
 /** `env`: what the test configures; nothing else of the caller's configuration gets in. */
 async function serve(env = {}) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mien-web-'))
+  const folder = temporary()
   const port = await freePort()
   const kept = ['PATH', 'HOME', 'LANG', 'LD_LIBRARY_PATH', 'OMP_NUM_THREADS'].filter((name) => process.env[name] !== undefined)
   const inherited = Object.fromEntries(kept.map((name) => [name, process.env[name]]))
   const child = spawn(MIEN, ['serve'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...inherited, MIEN_MODELS: MODELS, HOST: '127.0.0.1', PORT: String(port), DATA_DIR: folder, WEB_DIR: WEB, ...env } })
+  process.on('exit', () => child.kill('SIGKILL')) // a suite that is ended from outside leaves no server behind
   const state = { origin: `http://127.0.0.1:${port}`, port, folder, text: '' }
   child.stderr.on('data', (chunk) => (state.text += chunk))
   const gone = new Promise((done) => child.on('exit', done))
@@ -45,7 +45,6 @@ async function serve(env = {}) {
     const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE)
     const status = await gone
     clearTimeout(late)
-    fs.rmSync(folder, { recursive: true, force: true })
     return status
   }
   for (const end = Date.now() + 2 * PATIENCE; Date.now() < end; await new Promise((done) => setTimeout(done, 100))) {

@@ -29,6 +29,7 @@ function skipAll(reason) {
 const test = (name, body, seconds = 60) => tests.push({ name, body, seconds })
 
 async function run(finish) {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => process.exit(1))
   const only = process.argv[2]
   for (const { name, body, seconds } of tests) {
     if (only !== undefined && !name.includes(only)) continue
