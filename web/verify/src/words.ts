@@ -68,7 +68,7 @@ const OF_REASONS: Record<Reason, string> = {
   connection_failed: 'The connection for the video could not be opened. Check your connection and try again.',
   connection_lost: 'The connection was lost. Check it and try again.',
   invalid_session: 'This session is not known, has expired or was used before. Begin a new one.',
-  session_timeout: 'The time was up before all was seen. Try again with good light and follow each instruction at once.',
+  session_timeout: 'The time was up, or no pictures came for two seconds. Try again with a steady connection, and follow each instruction at once.',
   max_failures: 'Three instructions in a row were not seen. Try again: move clearly, and keep your whole face in the oval.',
   replay_detected: 'The pictures did not come in the order in which a camera takes them, or another face came in.',
   invalid_nonce: 'Pictures came that did not belong to this instruction.',
