@@ -374,10 +374,12 @@ static void learn_person(struct mien_proof *p, const struct mien_face *face)
 /* Cosine of the face and the person's mean. */
 static float likeness(const struct mien_proof *p, const struct mien_face *face)
 {
-    double square = 0.0;
-    for (int i = 0; i < p->dim; i++) square += (double)p->person[i] * (double)p->person[i];
-    const float cosine = mien_similarity_cosine(p->person, face->embedding, p->dim);
-    return square > 0.0 ? (float)((double)cosine / sqrt(square)) : 0.0f;
+    double dot = 0.0, square = 0.0;
+    for (int i = 0; i < p->dim; i++) {
+        dot += (double)p->person[i] * (double)face->embedding[i];
+        square += (double)p->person[i] * (double)p->person[i];
+    }
+    return square > 0.0 ? (float)(dot / sqrt(square)) : 0.0f;
 }
 
 /* False: somebody else is in front of the camera now. */

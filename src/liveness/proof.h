@@ -18,7 +18,7 @@ struct mien_proof_rules {
     int gap_ms;              /* 2,000: longest time without a frame, once one has come */
     int first_frame_ms;      /* 30,000: from begin to the first frame: people are asked for their camera */
     int max_failures;        /* 3 in a row */
-    float same_person;       /* least cosine to the session's first faces */
+    float same_person;       /* least cosine to the session's first faces; depends on the recogniser */
     bool mirrored;           /* false: frames come as the camera sees them */
     unsigned have;           /* MIEN_WANT_* bits that the installed networks tell; challenges that cannot be judged by them are not drawn */
     int n_fixed;             /* tests only: these challenges, in this order; 0 = drawn */

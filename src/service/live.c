@@ -569,8 +569,8 @@ enum mien_code mien_live_create(const struct mien_live_settings *settings, struc
     struct mien_live *l = calloc(1, sizeof *l);
     MIEN_FAIL_IF(l == NULL, e, MIEN_E_NOMEM, "out of memory");
     l->settings = *settings;
-    l->settings.rules.have = mien_live_have(service->models);
     l->service = service;
+    mien_live_rules(service, &l->settings.rules);
     l->handler = (struct mien_socket_handler){.context = l, .open = on_open, .message = on_message, .wake = on_wake, .closed = on_closed};
     *out = l;
     return MIEN_OK;

@@ -67,8 +67,8 @@ enum mien_code mien_live_record_terminated(const struct mien_live *l, struct mie
 
 /* ---- live_frame.c ---- */
 
-/* MIEN_WANT_* bits that the installed models of a pack tell about one frame. */
-unsigned mien_live_have(const struct mien_models *models);
+/* What the rules take from the installed models: what can be told about one frame (have), and from where on two faces are one person's (same_person). */
+void mien_live_rules(const struct mien_service *service, struct mien_proof_rules *rules);
 /* One frame through the worker's networks. All in `arena`; the session and the decoded picture are wiped. MIEN_E_IMAGE_*: the frame's own fault. */
 struct mien_live_sight { struct mien_faces faces; int width, height; };
 enum mien_code mien_live_frame(struct mien_service *service, int worker, const uint8_t *image, size_t n, unsigned wants, struct mien_arena *arena,

@@ -851,6 +851,32 @@ static void the_person_is_the_mean_of_the_first_faces(void **state)
     assert_int_equal(mien_proof_state(the.proof), MIEN_PROOF_ENDED);
 }
 
+/* However many faces the mean is made of: nearly at the threshold of 0.3, on either side. */
+static void the_threshold_holds_for_a_mean_of_several_faces(void **state)
+{
+    (void)state;
+    for (int seconds = 1; seconds <= 4; seconds++) {
+        begin_three();
+        stream_for(seconds * 1000);
+        become(0.31f, 0.950737f);
+        stream_for(3000);
+        assert_int_equal(mien_proof_state(the.proof), MIEN_PROOF_CHALLENGE);
+        begin_three();
+        stream_for(seconds * 1000);
+        become(0.29f, 0.957027f);
+        stream_for(1300);
+        assert_int_equal(mien_proof_state(the.proof), MIEN_PROOF_ENDED);
+    }
+    struct mien_proof_rules r = rules_of(THREE, 3);
+    r.same_person = 0.9f; /* likeness is not cut off either */
+    make(&r);
+    begin();
+    stream_for(4000);
+    become(0.91f, 0.41461f);
+    stream_for(3000);
+    assert_int_equal(mien_proof_state(the.proof), MIEN_PROOF_CHALLENGE);
+}
+
 static void a_deepfake_ends_the_session(void **state)
 {
     (void)state;
@@ -927,6 +953,7 @@ int main(void)
         cmocka_unit_test(another_persons_face_ends_the_session),
         cmocka_unit_test(one_unlike_frame_is_looked_at_again),
         cmocka_unit_test(the_person_is_the_mean_of_the_first_faces),
+        cmocka_unit_test(the_threshold_holds_for_a_mean_of_several_faces),
         cmocka_unit_test(a_deepfake_ends_the_session),
         cmocka_unit_test(something_outside_ends_the_session),
         cmocka_unit_test(everything_at_once_fits_into_the_actions),

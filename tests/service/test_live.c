@@ -78,7 +78,11 @@ struct mien_proof_scores mien_proof_score_now(const struct mien_proof_score *p)
     return (struct mien_proof_scores){.liveness = {true, 0.9f}, .emotion = {true, 0.8f}, .final = 0.875f};
 }
 
-unsigned mien_live_have(const struct mien_models *models) { (void)models; return MIEN_WANT_MESH; }
+void mien_live_rules(const struct mien_service *service, struct mien_proof_rules *rules)
+{
+    (void)service;
+    rules->have = MIEN_WANT_MESH;
+}
 
 /* A frame of the test is three bytes: faces (or 'x': no image), whether it shows what is asked, and a mark. */
 enum mien_code mien_live_frame(struct mien_service *service, int worker, const uint8_t *image, size_t n, unsigned wants, struct mien_arena *arena,
