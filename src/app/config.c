@@ -69,7 +69,7 @@ static const struct row TABLE[] = {
     {"BIOMETRIC_TEMPLATE_SALT", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(template_salt),
      "Text that is mixed into the keys; part of them from the first template on."},
     {"REDIS_URL", NULL, SECRET, "", NULL, 0, 0, NULL, OWN(redis_url),
-     "redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] that holds gallery, frames of a session and rate limits of several servers. "
+     "redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] that holds gallery, sessions, nonces and rate limits of several servers. "
      "Empty: DATA_DIR/gallery.db and memory."},
     {"ENROLLMENT_MIN_SAMPLES", NULL, WHOLE, "3", "images", 1, 1000, NULL, FUSION(enroll_min_samples), "Least number of `images` of an enrolment."},
     {"ENROLL_LIVENESS_THRESHOLD", NULL, REAL, "0.5", NULL, 0, 1, NULL, FUSION(enroll_liveness), "Frames below are not used for an enrolment."},
