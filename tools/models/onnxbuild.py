@@ -64,6 +64,11 @@ class Graph:
         self.inputs[name] = ["N", c, h, w]
         return Map(name, h, w, c)
 
+    def rows(self, dims, name="input"):
+        """An input that is no picture."""
+        self.inputs[name] = ["N", *dims]
+        return Rows(name, tuple(dims))
+
     def window(self, x, kernel, strides, padding):
         """Pads (ONNX order: top, left, bottom, right) and output size of a sliding window. `padding`: SAME, VALID or pixels all round."""
         if padding == "SAME":

@@ -26,6 +26,13 @@ def faceapi(originals, model):
     return reader.convert(model["id"], *originals)
 
 
+def tflite(originals, model):
+    """A TensorFlow Lite network inside MediaPipe's face_landmarker.task."""
+    import tflite as reader
+
+    return reader.convert(model["id"], *originals)
+
+
 def yunet(originals, model):
     """An ONNX export of YuNet, made independent of the input size."""
     import surgery
@@ -49,4 +56,4 @@ def rename(originals, model):
     return surgery.renamed(originals[0], model["rename"])
 
 
-RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "yunet": yunet, "scrfd": scrfd, "rename": rename}
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "yunet": yunet, "scrfd": scrfd, "rename": rename}
