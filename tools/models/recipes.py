@@ -56,4 +56,11 @@ def rename(originals, model):
     return surgery.renamed(originals[0], model["rename"])
 
 
-RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "yunet": yunet, "scrfd": scrfd, "rename": rename}
+def pytorch(originals, model):
+    """A .pth of PyTorch: MiniFASNet, whose variants tell themselves apart by their weights."""
+    import minifasnet
+
+    return minifasnet.convert(model["id"], originals[0])
+
+
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
