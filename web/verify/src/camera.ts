@@ -10,6 +10,7 @@ export class Failure extends Error {
 
 const LONGEST_SIDE = 640
 const QUALITY = 0.8
+const RELEASE_MS = 800
 const REASON_OF_ERROR: Readonly<Record<string, Reason>> = {
   NotAllowedError: 'camera_denied', SecurityError: 'camera_denied', NotFoundError: 'camera_missing', DevicesNotFoundError: 'camera_missing',
   NotReadableError: 'camera_busy', AbortError: 'camera_busy', OverconstrainedError: 'camera_unsuitable', TypeError: 'camera_insecure',
@@ -20,11 +21,17 @@ export async function openCamera(signal: AbortSignal): Promise<MediaStream> {
   if (!window.isSecureContext) throw new Failure('camera_insecure')
   const devices = navigator.mediaDevices as MediaDevices | undefined
   if (devices?.getUserMedia === undefined) throw new Failure('camera_unsupported')
+  const open = () => devices.getUserMedia({ audio: false, video: { facingMode: 'user', width: { ideal: 640 }, height: { ideal: 480 } } })
+  const reasonOf = (error: unknown) => REASON_OF_ERROR[error instanceof Error ? error.name : ''] ?? 'camera_busy'
   let stream: MediaStream
   try {
-    stream = await devices.getUserMedia({ audio: false, video: { facingMode: 'user', width: { ideal: 640 }, height: { ideal: 480 } } })
+    stream = await open().catch(async (error: unknown) => {
+      if (reasonOf(error) !== 'camera_busy' || signal.aborted) throw error
+      await new Promise((done) => setTimeout(done, RELEASE_MS)) // whoever had it may be about to let it go
+      return open()
+    })
   } catch (error) {
-    throw new Failure(REASON_OF_ERROR[error instanceof Error ? error.name : ''] ?? 'camera_busy')
+    throw new Failure(reasonOf(error))
   }
   const stop = () => stream.getTracks().forEach((track) => track.stop())
   if (signal.aborted) stop()
