@@ -63,4 +63,13 @@ def pytorch(originals, model):
     return minifasnet.convert(model["id"], originals[0])
 
 
-RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
+def espdl(originals, model):
+    """Espressif's .espdl: one network of one output."""
+    import espdl as reader
+
+    (output,) = model["runtime"]["outputs"].values()
+    return reader.convert(model["id"], originals[0], output)
+
+
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "espdl": espdl,
+           "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
