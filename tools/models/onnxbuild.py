@@ -70,10 +70,12 @@ class Graph:
         return Rows(name, tuple(dims))
 
     def window(self, x, kernel, strides, padding):
-        """Pads (ONNX order: top, left, bottom, right) and output size of a sliding window. `padding`: SAME, VALID or pixels all round."""
+        """Pads (ONNX order: top, left, bottom, right) and output size of a sliding window. `padding`: SAME, VALID, pixels all round or those pads."""
         if padding == "SAME":
             top, bottom = same_pads(x.h, kernel[0], strides[0])
             left, right = same_pads(x.w, kernel[1], strides[1])
+        elif isinstance(padding, tuple):
+            top, left, bottom, right = padding
         else:
             top = bottom = left = right = 0 if padding == "VALID" else int(padding)
         h = (x.h + top + bottom - kernel[0]) // strides[0] + 1
@@ -114,6 +116,16 @@ class Graph:
         name = self.node("Pad", [x.name, pads, self.constant(np.float32(0))], mode="constant")
         return Map(name, x.h + bottom, x.w + right, x.c + channels)
 
+    def average(self, x):
+        """The mean over the map, as a 1 x 1 map."""
+        return Map(self.node("GlobalAveragePool", [x.name]), 1, 1, x.c)
+
+    def gate(self, x, weights):
+        """Each channel times its number in a 1 x 1 map."""
+        if (weights.h, weights.w, weights.c) != (1, 1, x.c):
+            raise ValueError(f"{x} weighted by {weights}")
+        return self.like(x, self.node("Mul", [x.name, weights.name]))
+
     def prelu(self, x, slope):
         """`slope` broadcasts against (h, w, c)."""
         slope = np.asarray(slope).reshape((1,) * (3 - np.ndim(slope)) + np.shape(slope))
@@ -139,7 +151,7 @@ class Graph:
         return self.like(x, self.node("Clip", [x.name, self.constant(np.float32(0)), self.constant(np.float32(6))]))
 
     def binary(self, op, a, b):
-        """Two values of one shape, or a value and a constant array that broadcasts against it (Rows only)."""
+        """Two values of one shape, or a value and a constant array that broadcasts against it (a Map's: c x h x w)."""
         if isinstance(b, (Map, Rows)):
             if (a.h, a.w, a.c) != (b.h, b.w, b.c) if isinstance(a, Map) else a.dims != b.dims:
                 raise ValueError(f"{op} of {a} and {b}")
@@ -159,7 +171,7 @@ class Graph:
 
     def mean(self, x):
         """Mean over the map: N x c."""
-        return self.flatten(Map(self.node("GlobalAveragePool", [x.name]), 1, 1, x.c))
+        return self.flatten(self.average(x))
 
     def cells(self, x, values):
         """Anchors cell by cell (row-major cells, anchor fastest): N x (h * w * c / values) x values."""

@@ -33,6 +33,14 @@ def tflite(originals, model):
     return reader.convert(model["id"], *originals)
 
 
+def openvino(originals, model):
+    """OpenVINO IR: its .xml and its .bin; one output."""
+    import openvino as reader
+
+    (output,) = model["runtime"]["outputs"].values()
+    return reader.convert(model["id"], *originals, output)
+
+
 def yunet(originals, model):
     """An ONNX export of YuNet, made independent of the input size."""
     import surgery
@@ -71,5 +79,5 @@ def espdl(originals, model):
     return reader.convert(model["id"], originals[0], output)
 
 
-RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "espdl": espdl,
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "espdl": espdl, "openvino": openvino,
            "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
