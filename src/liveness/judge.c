@@ -177,7 +177,8 @@ static struct mien_judgement hold(struct mien_judge *j, float value, int64_t now
 /* Closed and open again, in one pose. `last` is the newest frame with open eyes. */
 static struct mien_judgement blink(struct mien_judge *j, float value, const struct mien_rest_sample *now, int64_t now_ms)
 {
-    const bool open = value < NEAR, same = j->faces > 1 && mien_signs_head_change(&j->last, now) <= SAME_POSE_DEG;
+    const bool open = value < NEAR, same = j->faces > 1 && mien_signs_head_change(&j->last, now) <= SAME_POSE_DEG &&
+                                        !mien_signs_foreshortened(&j->rest, now);
     if (j->state == CLOSED && open) {
         const bool quick = j->last_ms - j->since_ms <= BLINK_MS;
         j->state = READY;

@@ -21,8 +21,8 @@ unsigned mien_challenge_wants(enum mien_challenge c, unsigned have);
 
 /* What is read off one face: degrees, pixels (X, Y: middle of the eyes; EYES: their distance), ratios of the mesh (docs/challenges.md), and the networks'
  * values. */
-enum mien_sign { MIEN_SIGN_YAW, MIEN_SIGN_PITCH, MIEN_SIGN_ROLL, MIEN_SIGN_X, MIEN_SIGN_Y, MIEN_SIGN_EYES, MIEN_SIGN_RATIO, MIEN_SIGN_EAR, MIEN_SIGN_MOUTH,
-    MIEN_SIGN_BROWS, MIEN_SIGN_CORNERS, MIEN_SIGN_SHAPES, MIEN_SIGN_EMOTIONS = MIEN_SIGN_SHAPES + MIEN_BLENDSHAPES,
+enum mien_sign { MIEN_SIGN_YAW, MIEN_SIGN_PITCH, MIEN_SIGN_ROLL, MIEN_SIGN_X, MIEN_SIGN_Y, MIEN_SIGN_EYES, MIEN_SIGN_RATIO, MIEN_SIGN_EAR, MIEN_SIGN_NOSE,
+    MIEN_SIGN_MOUTH, MIEN_SIGN_BROWS, MIEN_SIGN_CORNERS, MIEN_SIGN_SHAPES, MIEN_SIGN_EMOTIONS = MIEN_SIGN_SHAPES + MIEN_BLENDSHAPES,
     MIEN_SIGNS = MIEN_SIGN_EMOTIONS + MIEN_EMOTIONS };
 struct mien_rest_sample { float sign[MIEN_SIGNS]; unsigned have; /* MIEN_WANT_BLENDSHAPES, MIEN_WANT_EXPRESSION */ };
 

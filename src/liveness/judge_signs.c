@@ -21,7 +21,7 @@ enum {
     MOUTH_RIGHT = 308,
     CORNER_LEFT = 61,
     CORNER_RIGHT = 291,
-    MESH_POINTS = 468
+    NOSE_BASE = 2, MESH_POINTS = 468
 };
 static const short brow_left[] = {105, 66, 107, 63}, brow_right[] = {334, 296, 336, 293};
 
@@ -59,6 +59,7 @@ static bool geometry(const float *m, float *sign)
     sign[MIEN_SIGN_X] = middle(left, right).x;
     sign[MIEN_SIGN_Y] = middle(left, right).y;
     sign[MIEN_SIGN_EYES] = eyes;
+    sign[MIEN_SIGN_NOSE] = apart(middle(left, right), at(m, NOSE_BASE)) / eyes;
     sign[MIEN_SIGN_MOUTH] = apart(at(m, LIP_UPPER), at(m, LIP_LOWER)) / mouth;
     sign[MIEN_SIGN_BROWS] = 0.5f * (above(left, mean_of(m, brow_left, 4), along) + above(right, mean_of(m, brow_right, 4), along)) / eyes;
     sign[MIEN_SIGN_CORNERS] = above(lip, middle(at(m, CORNER_LEFT), at(m, CORNER_RIGHT)), along) / eyes;
@@ -107,6 +108,12 @@ bool mien_signs_median(const struct mien_rest *r, struct mien_rest_sample *out)
         out->have |= bit_of(sign);
     }
     return true;
+}
+
+bool mien_signs_foreshortened(const struct mien_rest_sample *rest, const struct mien_rest_sample *now)
+{
+    static const float MOST = 0.12f;
+    return fabsf(now->sign[MIEN_SIGN_NOSE] - rest->sign[MIEN_SIGN_NOSE]) > MOST * rest->sign[MIEN_SIGN_NOSE];
 }
 
 /* ---- values of challenges ---- */

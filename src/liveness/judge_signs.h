@@ -14,6 +14,10 @@ float mien_signs_value(enum mien_challenge c, bool mirrored, const struct mien_r
 /* The largest change of an angle of the head, degrees. */
 float mien_signs_head_change(const struct mien_rest_sample *a, const struct mien_rest_sample *b);
 
+/* Whether the nose is shorter or longer, against the distance between the eyes, than a face has it that looks the way it did at rest: a photo that is nodded
+ * narrows its eyes, and all else. */
+bool mien_signs_foreshortened(const struct mien_rest_sample *rest, const struct mien_rest_sample *now);
+
 /* Whether the face stands elsewhere, or is larger or smaller, than it can have come from one frame to the next. */
 bool mien_signs_jump(const struct mien_rest_sample *a, const struct mien_rest_sample *b);
 
