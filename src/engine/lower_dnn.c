@@ -233,8 +233,7 @@ static enum mien_code conv_attributes(struct mien_lower *l, struct conv *c, cons
                                 .oc = y->dim[1],
                                 .oh = y->dim[2],
                                 .ow = y->dim[3],
-
-                                .groups = a->groups == 1 ? 1 : (int)(a->groups * x->dim[1] / l->g->tensor[c->n->in[0]].shape.dim[1]),
+                                .groups = (int)(a->groups * x->dim[1] / l->g->tensor[c->n->in[0]].shape.dim[1]), /* more where several are merged */
                                 .transposed = c->n->op == MIEN_OP_CONV_TRANSPOSE};
     for (int i = 0; i < 2; i++) {
         d->kernel[i] = (int)w->shape.dim[2 + i];

@@ -73,6 +73,26 @@ static struct onnx_build *conv_depthwise(void)
     return b;
 }
 
+/* YuNet's heads, computed as one: the first has one channel, so its own depthwise convolution has one group. */
+static struct onnx_build *detector_heads(void)
+{
+    static const int64_t CHANNELS[] = {1, 10, 1, 4};
+    struct onnx_build *b = start(16, 9, 7);
+    char head[8], each[8], out[8];
+    for (int i = 0; i < 4; i++) {
+        const int64_t c = CHANNELS[i];
+        snprintf(head, sizeof head, "h%d", i);
+        snprintf(each, sizeof each, "d%d", i);
+        snprintf(out, sizeof out, "y%d", i);
+        conv(b, "x", head, 16, c, 1, 1, 1);
+        conv(b, head, each, c, c, 3, 1, c);
+        onnx_build_node(b, "Transpose", each, out);
+        onnx_build_ints(b, "perm", 4, D(0, 2, 3, 1));
+        onnx_build_output(b, out);
+    }
+    return b;
+}
+
 static struct onnx_build *conv_groups(void)
 {
     struct onnx_build *b = start(12, 10, 10);
@@ -466,14 +486,16 @@ static void run_case(struct onnx_build *(*make)(void), enum mien_precision preci
     free(model);
 }
 
-static struct onnx_build *(*const cases[])(void) = {conv_plain, conv_one_channel, conv_depthwise, conv_groups, conv_asymmetric, conv_dilated, conv_transpose,
-    residual_dies, residual_lives, residual_self, flatten_gemm, matmul, pooling, resizing, squeeze_excite, detector_tail, concat_channels, slicing, arithmetic,
-    padding, depth_to_space, hard_swish, rare, tokens, argmax};
-static const char *const names[] = {"conv_plain",     "conv_one_channel", "conv_depthwise", "conv_groups",    "conv_asymmetric",
-                                    "conv_dilated",   "conv_transpose",   "residual_dies",  "residual_lives", "residual_self",
-                                    "flatten_gemm",   "matmul",           "pooling",        "resizing",       "squeeze_excite",
-                                    "detector_tail",  "concat_channels",  "slicing",        "arithmetic",     "padding",
-                                    "depth_to_space", "hard_swish",       "rare",           "tokens",         "argmax"};
+static struct onnx_build *(*const cases[])(void) = {
+    conv_plain,     conv_one_channel, conv_depthwise, detector_heads,  conv_groups,  conv_asymmetric, conv_dilated,
+    conv_transpose, residual_dies,    residual_lives, residual_self,   flatten_gemm, matmul,          pooling,
+    resizing,       squeeze_excite,   detector_tail,  concat_channels, slicing,      arithmetic,      padding,
+    depth_to_space, hard_swish,       rare,           tokens,          argmax};
+static const char *const names[] = {
+    "conv_plain",     "conv_one_channel", "conv_depthwise", "detector_heads",  "conv_groups",  "conv_asymmetric", "conv_dilated",
+    "conv_transpose", "residual_dies",    "residual_lives", "residual_self",   "flatten_gemm", "matmul",          "pooling",
+    "resizing",       "squeeze_excite",   "detector_tail",  "concat_channels", "slicing",      "arithmetic",      "padding",
+    "depth_to_space", "hard_swish",       "rare",           "tokens",          "argmax"};
 
 static void test_case(void **state)
 {
