@@ -14,7 +14,9 @@ def windows(x, attributes, fill):
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
     sy, sx = attributes.get("strides", [1, 1])
-    return sliding_window_view(x, attributes["kernel_shape"], axis=(2, 3))[:, :, ::sy, ::sx]
+    dy, dx = attributes.get("dilations", [1, 1])
+    kh, kw = attributes["kernel_shape"]
+    return sliding_window_view(x, ((kh - 1) * dy + 1, (kw - 1) * dx + 1), axis=(2, 3))[:, :, ::sy, ::sx, ::dy, ::dx]
 
 
 def conv(a, x, weights, bias=None):
@@ -28,6 +30,11 @@ def conv(a, x, weights, bias=None):
     else:
         raise ValueError(f"groups {group} of {x.shape[1]}")
     return y if bias is None else y + bias.reshape(1, -1, 1, 1)
+
+
+def batch_normalization(a, x, *constants):
+    gain, bias, mean, var = (c.reshape(1, -1, *[1] * (x.ndim - 2)) for c in constants)
+    return (x - mean) / np.sqrt(var + a.get("epsilon", 1e-5)) * gain + bias
 
 
 def average_pool(a, x):
@@ -88,7 +95,7 @@ OPERATIONS = {
     "Gather": lambda a, x, i: np.take(x, i, a.get("axis", 0)),
     "Unsqueeze": lambda a, x, axes: np.expand_dims(x, tuple(int(i) for i in axes)),
     "MatMul": lambda a, x, y: x @ y,
-    "BatchNormalization": lambda a, x, gain, bias, mean, var: (x - mean) / np.sqrt(var + a.get("epsilon", 1e-5)) * gain + bias,  # of N x C
+    "BatchNormalization": batch_normalization,
     "Squeeze": lambda a, x, axes: np.squeeze(x, tuple(int(i) for i in axes)),
 }
 

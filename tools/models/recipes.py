@@ -41,6 +41,14 @@ def openvino(originals, model):
     return reader.convert(model["id"], *originals, output)
 
 
+def keras(originals, model):
+    """Weights of MesoNet's networks as Keras saves them (.h5): one output."""
+    import keras_h5 as reader
+
+    (output,) = model["runtime"]["outputs"].values()
+    return reader.convert(model["id"], originals[0], output)
+
+
 def yunet(originals, model):
     """An ONNX export of YuNet, made independent of the input size."""
     import surgery
@@ -79,5 +87,5 @@ def espdl(originals, model):
     return reader.convert(model["id"], originals[0], output)
 
 
-RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "tflite": tflite, "espdl": espdl, "openvino": openvino,
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "keras": keras, "tflite": tflite, "espdl": espdl, "openvino": openvino,
            "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
