@@ -49,6 +49,14 @@ def keras(originals, model):
     return reader.convert(model["id"], originals[0], output)
 
 
+def tfpb(originals, model):
+    """A frozen graph of TensorFlow (.pb): one output."""
+    import tfpb as reader
+
+    (output,) = model["runtime"]["outputs"].values()
+    return reader.convert(model["id"], originals[0], output)
+
+
 def yunet(originals, model):
     """An ONNX export of YuNet, made independent of the input size."""
     import surgery
@@ -87,5 +95,5 @@ def espdl(originals, model):
     return reader.convert(model["id"], originals[0], output)
 
 
-RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "keras": keras, "tflite": tflite, "espdl": espdl, "openvino": openvino,
+RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "keras": keras, "tflite": tflite, "tfpb": tfpb, "espdl": espdl, "openvino": openvino,
            "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
