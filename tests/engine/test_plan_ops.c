@@ -78,7 +78,7 @@ static struct onnx_build *detector_heads(void)
 {
     static const int64_t CHANNELS[] = {1, 10, 1, 4};
     struct onnx_build *b = start(16, 9, 7);
-    char head[8], each[8], out[8];
+    char head[16], each[16], out[16];
     for (int i = 0; i < 4; i++) {
         const int64_t c = CHANNELS[i];
         snprintf(head, sizeof head, "h%d", i);
