@@ -207,6 +207,5 @@ void mien_cli_number(struct mien_jw *w, const char *key, double v, int digits)
 
 void mien_cli_count(struct mien_jw *w, const char *key, uint64_t v)
 {
-    mien_jw_key(w, key);
-    mien_jw_integer(w, (int64_t)v);
+    mien_jw_put_integer(w, key, (int64_t)v);
 }

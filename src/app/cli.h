@@ -136,8 +136,6 @@ void mien_cli_photo_free(struct mien_cli_photo *p); /* wipes */
 /* "pose,eyes" -> MIEN_WANT_* bits; MIEN_E_ARG names an unknown word. "all" is everything that the pack has models for. */
 enum mien_code mien_cli_wants(const char *list, const struct mien_models *models, unsigned *wants, struct mien_err *e) MIEN_MUST_CHECK;
 const char *mien_cli_want_names(void); /* for help texts */
-/* The wants that the installed models can answer, out of `wants`. */
-unsigned mien_cli_answerable(unsigned wants, const struct mien_models *models);
 
 void mien_cli_face_json(struct mien_jw *w, const struct mien_face *f, unsigned wants);
 void mien_cli_face_text(struct mien_buf *b, const struct mien_face *f, unsigned wants);

@@ -4,37 +4,25 @@
 
 #include "app/cli.h"
 
-/* Word, bit and the role whose model answers it (MIEN_ROLE_COUNT: no model of its own). */
 static const struct want {
     const char *name;
     unsigned bit;
-    enum mien_role role;
-} WANT[] = {{"embedding", MIEN_WANT_EMBEDDING, MIEN_ROLE_EMBED},
-            {"mesh", MIEN_WANT_MESH, MIEN_ROLE_LANDMARKS},
-            {"pose", MIEN_WANT_POSE, MIEN_ROLE_COUNT},
-            {"eyes", MIEN_WANT_EYES, MIEN_ROLE_LANDMARKS},
-            {"blendshapes", MIEN_WANT_BLENDSHAPES, MIEN_ROLE_BLENDSHAPES},
-            {"quality", MIEN_WANT_QUALITY, MIEN_ROLE_COUNT},
-            {"expression", MIEN_WANT_EXPRESSION, MIEN_ROLE_EXPRESSION},
-            {"age_gender", MIEN_WANT_AGE_GENDER, MIEN_ROLE_AGE_GENDER},
-            {"spoof", MIEN_WANT_SPOOF, MIEN_ROLE_SPOOF},
-            {"deepfake", MIEN_WANT_DEEPFAKE, MIEN_ROLE_DEEPFAKE},
-            {"net_quality", MIEN_WANT_NET_QUALITY, MIEN_ROLE_QUALITY}};
+} WANT[] = {{"embedding", MIEN_WANT_EMBEDDING},
+            {"mesh", MIEN_WANT_MESH},
+            {"pose", MIEN_WANT_POSE},
+            {"eyes", MIEN_WANT_EYES},
+            {"blendshapes", MIEN_WANT_BLENDSHAPES},
+            {"quality", MIEN_WANT_QUALITY},
+            {"expression", MIEN_WANT_EXPRESSION},
+            {"age_gender", MIEN_WANT_AGE_GENDER},
+            {"spoof", MIEN_WANT_SPOOF},
+            {"deepfake", MIEN_WANT_DEEPFAKE},
+            {"net_quality", MIEN_WANT_NET_QUALITY}};
 enum { N_WANTS = sizeof WANT / sizeof WANT[0] };
 
 const char *mien_cli_want_names(void)
 {
     return "embedding, mesh, pose, eyes, blendshapes, quality, expression, age_gender, spoof, deepfake, net_quality, all";
-}
-
-unsigned mien_cli_answerable(unsigned wants, const struct mien_models *models)
-{
-    unsigned can = 0;
-    for (int i = 0; i < N_WANTS; i++) {
-        const struct mien_model *m = WANT[i].role == MIEN_ROLE_COUNT ? NULL : mien_models_role(models, WANT[i].role, 0);
-        if (WANT[i].role == MIEN_ROLE_COUNT || (m != NULL && m->installed)) can |= WANT[i].bit;
-    }
-    return wants & can;
 }
 
 enum mien_code mien_cli_wants(const char *list, const struct mien_models *models, unsigned *wants, struct mien_err *e)
@@ -46,7 +34,7 @@ enum mien_code mien_cli_wants(const char *list, const struct mien_models *models
         for (int i = 0; i < N_WANTS; i++)
             if (strlen(WANT[i].name) == n && strncmp(WANT[i].name, p, n) == 0) found = i;
         if (found >= 0) *wants |= WANT[found].bit;
-        else if (n == 3 && strncmp(p, "all", 3) == 0) *wants |= mien_cli_answerable(~0u, models);
+        else if (n == 3 && strncmp(p, "all", 3) == 0) *wants |= mien_face_answerable(models);
         else return MIEN_FAIL(e, MIEN_E_ARG, "--want: '%.*s' is none of %s", (int)(n < 40 ? n : 40), p, mien_cli_want_names());
         p += n + (p[n] == ',');
     }

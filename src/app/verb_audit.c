@@ -30,23 +30,11 @@ static int open_ledger(struct mien_cli *cli, int argc, char **argv, const struct
     return code == MIEN_OK ? -1 : mien_cli_fail(&e);
 }
 
-static void text_member(struct mien_jw *w, const char *key, const char *value)
-{
-    mien_jw_key(w, key);
-    mien_jw_string(w, value);
-}
-
-static void number_member(struct mien_jw *w, const char *key, int64_t value)
-{
-    mien_jw_key(w, key);
-    mien_jw_integer(w, value);
-}
-
 static void time_member(struct mien_jw *w, int64_t at_ms)
 {
     char text[40];
     mien_utc_text(at_ms, text);
-    text_member(w, "at", text);
+    mien_jw_put_string(w, "at", text);
 }
 
 /* ---- verify ---- */
@@ -108,14 +96,14 @@ static void add_report(struct mien_buf *b, const struct mien_audit_report *r, bo
     mien_jw_object(&w);
     mien_jw_key(&w, "intact");
     mien_jw_bool(&w, r->intact);
-    number_member(&w, "rows", r->rows);
-    number_member(&w, "first_seq", r->first_seq);
-    number_member(&w, "last_seq", r->last_seq);
-    number_member(&w, "purged_seq", r->purged_seq);
-    text_member(&w, "head", r->head);
+    mien_jw_put_integer(&w, "rows", r->rows);
+    mien_jw_put_integer(&w, "first_seq", r->first_seq);
+    mien_jw_put_integer(&w, "last_seq", r->last_seq);
+    mien_jw_put_integer(&w, "purged_seq", r->purged_seq);
+    mien_jw_put_string(&w, "head", r->head);
     if (!r->intact) {
-        number_member(&w, "broken_seq", r->broken_seq);
-        text_member(&w, "why", r->why);
+        mien_jw_put_integer(&w, "broken_seq", r->broken_seq);
+        mien_jw_put_string(&w, "why", r->why);
     }
     mien_jw_end_object(&w);
     mien_buf_adds(b, "\n");
@@ -150,17 +138,17 @@ static void add_json_row(struct mien_jw *w, const struct mien_audit_row *row)
 {
     struct mien_json *details = NULL;
     mien_jw_object(w);
-    number_member(w, "seq", row->seq);
+    mien_jw_put_integer(w, "seq", row->seq);
     time_member(w, row->at_ms);
-    text_member(w, "event", mien_audit_name(row->event));
-    text_member(w, "session_id", row->session_id);
-    text_member(w, "user_id", row->user_id);
-    text_member(w, "client", row->client);
+    mien_jw_put_string(w, "event", mien_audit_name(row->event));
+    mien_jw_put_string(w, "session_id", row->session_id);
+    mien_jw_put_string(w, "user_id", row->user_id);
+    mien_jw_put_string(w, "client", row->client);
     mien_jw_key(w, "details");
     if (mien_json_parse(row->details, strlen(row->details), &details, NULL) == MIEN_OK) mien_jw_copy(w, details);
     else mien_jw_string(w, row->details); /* somebody has written there */
     mien_json_free(&details);
-    text_member(w, "hash", row->hash);
+    mien_jw_put_string(w, "hash", row->hash);
     mien_jw_end_object(w);
 }
 

@@ -360,7 +360,7 @@ static void report_stage(struct pipeline_job *j, const char *path, const struct 
 static enum mien_code bench_photo(struct pipeline_job *j, const char *path, struct mien_err *e)
 {
     const struct stage stage[] = {{"detect", 0}, {"detect+embed", MIEN_WANT_EMBEDDING},
-                                  {"everything", mien_cli_answerable(~0u, j->models)}};
+                                  {"everything", mien_face_answerable(j->models)}};
     struct mien_cli_photo p = {0};
     struct mien_faces found = {0};
     struct times *t = alloc_times(1);

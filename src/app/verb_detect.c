@@ -126,7 +126,7 @@ static enum mien_code open_job(struct job *j, const char *want, struct mien_err 
 {
     const unsigned usual = MIEN_WANT_POSE | MIEN_WANT_EYES | MIEN_WANT_QUALITY | MIEN_WANT_EXPRESSION | MIEN_WANT_AGE_GENDER | MIEN_WANT_SPOOF;
     MIEN_TRY(mien_cli_models(j->cli, NULL, &j->models, e));
-    if (want == NULL) j->wants = mien_cli_answerable(usual, j->models);
+    if (want == NULL) j->wants = usual & mien_face_answerable(j->models);
     else MIEN_TRY(mien_cli_wants(want, j->models, &j->wants, e));
     return mien_session_create(&j->session, e);
 }

@@ -140,12 +140,6 @@ static void describe(struct job *j)
 
 static const char *const SUFFIX[4] = {"1e-2", "1e-3", "1e-4", "1e-5"};
 
-static void text(struct mien_jw *w, const char *key, const char *v)
-{
-    mien_jw_key(w, key);
-    mien_jw_string(w, v);
-}
-
 static void point_json(struct mien_jw *w, const struct mien_rate_point *p)
 {
     mien_jw_object(w);
@@ -204,11 +198,11 @@ static void report_json(struct mien_buf *b, const struct job *j)
     mien_cli_number(&w, "slope", r->slope, 5);
     mien_cli_number(&w, "midpoint", r->midpoint, 5);
     mien_jw_end_object(&w);
-    text(&w, "model", r->model);
-    text(&w, "type", r->type);
-    text(&w, "detector", r->detector);
-    text(&w, "pack", r->pack);
-    text(&w, "face", r->face);
+    mien_jw_put_string(&w, "model", r->model);
+    mien_jw_put_string(&w, "type", r->type);
+    mien_jw_put_string(&w, "detector", r->detector);
+    mien_jw_put_string(&w, "pack", r->pack);
+    mien_jw_put_string(&w, "face", r->face);
     mien_cli_number(&w, "threads", j->threads, 9);
     mien_cli_number(&w, "embed_ms", round(r->embed_ms), 15);
     mien_cli_number(&w, "compare_ms", round(r->compare_ms), 15);

@@ -342,7 +342,7 @@ static enum mien_code run(struct job *j, struct mien_err *e)
                                 MIEN_WANT_DEEPFAKE;
     MIEN_TRY(find_clips(j, e));
     MIEN_TRY(mien_cli_models(j->cli, NULL, &j->models, e));
-    j->answerable = mien_cli_answerable(all, j->models);
+    j->answerable = all & mien_face_answerable(j->models);
     MIEN_FAIL_IF((j->answerable & MIEN_WANT_MESH) == 0, e, MIEN_E_MODEL_MISSING, "the pack \"%.64s\" has no mesh model", mien_models_pack(j->models));
     const uint64_t start = mien_now_ns();
     const enum mien_code code = mien_parallel_for(j->threads, j->n_clips, judge_clip, j, e);

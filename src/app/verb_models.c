@@ -19,28 +19,22 @@ static void roles_json(struct mien_jw *w, const struct mien_models *models, cons
     mien_jw_end_array(w);
 }
 
-static void text_member(struct mien_jw *w, const char *key, const char *text)
-{
-    mien_jw_key(w, key);
-    mien_jw_string(w, text);
-}
-
 static void model_json(struct mien_jw *w, const struct mien_models *models, const struct mien_model *m)
 {
     mien_jw_object(w);
-    text_member(w, "id", m->id);
-    text_member(w, "task", m->task);
-    text_member(w, "licence", m->licence);
-    text_member(w, "source", m->source);
-    text_member(w, "sha256", m->sha256);
-    text_member(w, "file", m->file);
+    mien_jw_put_string(w, "id", m->id);
+    mien_jw_put_string(w, "task", m->task);
+    mien_jw_put_string(w, "licence", m->licence);
+    mien_jw_put_string(w, "source", m->source);
+    mien_jw_put_string(w, "sha256", m->sha256);
+    mien_jw_put_string(w, "file", m->file);
     mien_jw_key(w, "bytes");
     mien_jw_integer(w, mien_net_file_bytes(models, m));
-    text_member(w, "pack", mien_models_pack(models));
+    mien_jw_put_string(w, "pack", mien_models_pack(models));
     roles_json(w, models, m);
     mien_jw_key(w, "installed");
     mien_jw_bool(w, m->installed);
-    text_member(w, "precision", m->f32_only ? "f32" : "auto");
+    mien_jw_put_string(w, "precision", m->f32_only ? "f32" : "auto");
     mien_jw_key(w, "threshold");
     if (m->dim > 0) mien_jw_number(w, (double)m->threshold, 6);
     else mien_jw_null(w);
@@ -101,7 +95,7 @@ static void ends_json(struct mien_jw *w, const struct mien_bench_net *n)
     mien_jw_array(w);
     for (int i = 0; i < mien_net_inputs(n->net); i++) {
         mien_jw_object(w);
-        text_member(w, "name", mien_net_input_name(n->net, i));
+        mien_jw_put_string(w, "name", mien_net_input_name(n->net, i));
         shape_json(w, mien_exec_input_shape(n->exec, i));
         mien_jw_end_object(w);
     }
@@ -110,7 +104,7 @@ static void ends_json(struct mien_jw *w, const struct mien_bench_net *n)
     mien_jw_array(w);
     for (int i = 0; i < mien_net_outputs(n->net); i++) {
         mien_jw_object(w);
-        text_member(w, "name", mien_net_output_name(n->net, i));
+        mien_jw_put_string(w, "name", mien_net_output_name(n->net, i));
         shape_json(w, mien_exec_output_shape(n->exec, i));
         mien_jw_end_object(w);
     }
@@ -123,8 +117,8 @@ static void inspect_json(struct mien_buf *b, const struct mien_bench_net *n)
     struct mien_jw w;
     mien_jw_init(&w, b);
     mien_jw_object(&w);
-    text_member(&w, "id", n->id);
-    text_member(&w, "type", mien_net_type(n->net) == MIEN_BF16 ? "bf16" : "f32");
+    mien_jw_put_string(&w, "id", n->id);
+    mien_jw_put_string(&w, "type", mien_net_type(n->net) == MIEN_BF16 ? "bf16" : "f32");
     ends_json(&w, n);
     const struct { const char *key; int64_t v; } number[] = {{"macs", (int64_t)info.macs}, {"weight_bytes", (int64_t)info.weight_bytes},
         {"activation_bytes", (int64_t)info.activation_bytes}, {"scratch_bytes", (int64_t)info.scratch_bytes},
@@ -139,8 +133,8 @@ static void inspect_json(struct mien_buf *b, const struct mien_bench_net *n)
         const char *node = NULL;
         const char *impl = mien_exec_step_impl(n->exec, i, &node);
         mien_jw_object(&w);
-        text_member(&w, "node", node);
-        text_member(&w, "impl", impl);
+        mien_jw_put_string(&w, "node", node);
+        mien_jw_put_string(&w, "impl", impl);
         mien_jw_end_object(&w);
     }
     mien_jw_end_array(&w);

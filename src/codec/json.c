@@ -331,3 +331,15 @@ void mien_jw_text(struct mien_jw *w, const char *json)
     separate(w);
     mien_buf_adds(w->out, json);
 }
+
+void mien_jw_put_string(struct mien_jw *w, const char *key, const char *s)
+{
+    mien_jw_key(w, key);
+    mien_jw_string(w, s);
+}
+
+void mien_jw_put_integer(struct mien_jw *w, const char *key, int64_t v)
+{
+    mien_jw_key(w, key);
+    mien_jw_integer(w, v);
+}

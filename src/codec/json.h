@@ -65,6 +65,9 @@ void mien_jw_fixed(struct mien_jw *w, double v, int decimals); /* like %.*f, wit
 void mien_jw_integer(struct mien_jw *w, int64_t v);
 void mien_jw_bool(struct mien_jw *w, bool v);
 void mien_jw_null(struct mien_jw *w);
+/* A member: key and value. */
+void mien_jw_put_string(struct mien_jw *w, const char *key, const char *s);
+void mien_jw_put_integer(struct mien_jw *w, const char *key, int64_t v);
 void mien_jw_copy(struct mien_jw *w, const struct mien_json *v); /* a value that was read; numbers keep 17 digits */
 void mien_jw_text(struct mien_jw *w, const char *json);          /* a value that is JSON text already: not checked */
 

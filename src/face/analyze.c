@@ -99,6 +99,23 @@ static enum mien_code check_models(const struct mien_models *models, unsigned wa
     return MIEN_OK;
 }
 
+static bool installed(const struct mien_models *models, enum mien_role role)
+{
+    const struct mien_model *m = mien_models_role(models, role, 0);
+    return m != NULL && m->installed;
+}
+
+unsigned mien_face_answerable(const struct mien_models *models)
+{
+    unsigned can = 0;
+    if (!installed(models, MIEN_ROLE_DETECT)) return 0;
+    for (int i = 0; i < PART_COUNT; i++) {
+        const unsigned needs = mien_wants_closure(PARTS[i].want, installed(models, MIEN_ROLE_LANDMARKS));
+        if (check_models(models, needs, NULL) == MIEN_OK) can |= PARTS[i].want;
+    }
+    return can;
+}
+
 /* Width, in box sides, of what the input of a model shows; 0 when the box does not say. */
 static float reach_of(const struct mien_model *m)
 {
@@ -179,8 +196,7 @@ enum mien_code mien_face_analyze(struct mien_models *models, struct mien_session
 {
     const struct mien_face_settings s = settings != NULL ? *settings : MIEN_FACE_SETTINGS_DEFAULT;
     const struct mien_face_job job = {models, session, photo, arena};
-    const struct mien_model *mesh = mien_models_role(models, MIEN_ROLE_LANDMARKS, 0);
-    const bool has_mesh = mesh != NULL && mesh->installed;
+    const bool has_mesh = installed(models, MIEN_ROLE_LANDMARKS);
     struct mien_detection *found;
     int n;
     uint64_t start = mien_now_ns();

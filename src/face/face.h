@@ -86,6 +86,9 @@ enum mien_code mien_face_analyze(struct mien_models *models, struct mien_session
                                  const struct mien_face_settings *settings, struct mien_arena *arena, struct mien_faces *out,
                                  struct mien_err *e) MIEN_MUST_CHECK;
 
+/* The wants that the installed models can answer; 0 without a detector. */
+unsigned mien_face_answerable(const struct mien_models *models);
+
 /* Opens the networks that the wants need and the detector, builds their plans for the common shapes and runs each once on nothing, so that the first photo
  * does not pay for it. What the pack has not is left out; what it has and cannot be opened is a failure. */
 enum mien_code mien_face_warm(struct mien_models *models, struct mien_session *session, unsigned wants, struct mien_err *e) MIEN_MUST_CHECK;

@@ -6,8 +6,7 @@ enum { EMBEDDING_DECIMALS = 8 /* a float32 of a vector of length 1 holds no more
 
 void mien_put_text(struct mien_call *c, const char *key, const char *value)
 {
-    mien_jw_key(c->json, key);
-    mien_jw_string(c->json, value);
+    mien_jw_put_string(c->json, key, value);
 }
 
 void mien_put_bool(struct mien_call *c, const char *key, bool value)
@@ -18,8 +17,7 @@ void mien_put_bool(struct mien_call *c, const char *key, bool value)
 
 void mien_put_integer(struct mien_call *c, const char *key, int64_t value)
 {
-    mien_jw_key(c->json, key);
-    mien_jw_integer(c->json, value);
+    mien_jw_put_integer(c->json, key, value);
 }
 
 void mien_put_fixed(struct mien_call *c, const char *key, double value, int decimals)

@@ -423,19 +423,25 @@ static void take_images(struct mien_exchange *x, const struct source *s, const s
     }
 }
 
+/* How many entries an array has that must be within bounds; false, with a fault, for what is no array or has too many. `none`: the fault's words. */
+static bool array_of(struct mien_exchange *x, const struct mien_member *m, const struct raw *v, const struct mien_where *at, const char *none, size_t *n)
+{
+    if (!mien_json_is_array(v->node)) {
+        fault(x, at, "array_type", "%s", none);
+        return false;
+    }
+    *n = mien_json_size(v->node);
+    if ((double)*n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
+    if ((double)*n <= m->high) return true;
+    fault(x, at, "too_long", "must have at most %g entries", m->high);
+    return false;
+}
+
 static void take_items(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
                        struct mien_member_value *to)
 {
-    if (v->node == NULL || !mien_json_is_array(v->node)) {
-        fault(x, at, "array_type", "must be an array of objects");
-        return;
-    }
-    const size_t n = mien_json_size(v->node);
-    if ((double)n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
-    if ((double)n > m->high) {
-        fault(x, at, "too_long", "must have at most %g entries", m->high);
-        return;
-    }
+    size_t n;
+    if (!array_of(x, m, v, at, "must be an array of objects", &n)) return;
     to->item = room_for(x, n, sizeof *to->item);
     for (size_t i = 0; i < n && to->item != NULL; i++) {
         struct mien_where here = *at;
@@ -451,16 +457,8 @@ static void take_items(struct mien_exchange *x, const struct source *s, const st
 static void take_choices(struct mien_exchange *x, const struct source *s, const struct mien_member *m, const struct raw *v, const struct mien_where *at,
                          struct mien_member_value *to)
 {
-    if (!mien_json_is_array(v->node)) {
-        fault(x, at, "array_type", "must be an array of texts");
-        return;
-    }
-    const size_t n = mien_json_size(v->node);
-    if ((double)n < m->low) fault(x, at, "too_short", "must have at least %g entries", m->low);
-    if ((double)n > m->high) {
-        fault(x, at, "too_long", "must have at most %g entries", m->high);
-        return;
-    }
+    size_t n;
+    if (!array_of(x, m, v, at, "must be an array of texts", &n)) return;
     const struct mien_member each = {.name = m->name, .choices = m->choices}; /* the bounds are the array's */
     to->choice = room_for(x, n + 1, sizeof *to->choice);
     for (size_t i = 0; i < n && to->choice != NULL; i++) {

@@ -10,30 +10,11 @@ enum {
     DETECTION_SIZE = 320        /* a face in front of a camera is large */
 };
 
-static bool installed(const struct mien_models *models, enum mien_role role)
-{
-    const struct mien_model *m = mien_models_role(models, role, 0);
-    return m != NULL && m->installed;
-}
-
-static unsigned have(const struct mien_models *models)
-{
-    static const struct { enum mien_role role; unsigned bits; } TELLS[] = {
-        {MIEN_ROLE_LANDMARKS, MIEN_WANT_MESH | MIEN_WANT_POSE | MIEN_WANT_EYES}, {MIEN_ROLE_BLENDSHAPES, MIEN_WANT_BLENDSHAPES},
-        {MIEN_ROLE_EXPRESSION, MIEN_WANT_EXPRESSION}, {MIEN_ROLE_SPOOF, MIEN_WANT_SPOOF}, {MIEN_ROLE_DEEPFAKE, MIEN_WANT_DEEPFAKE},
-        {MIEN_ROLE_EMBED, MIEN_WANT_EMBEDDING}};
-    unsigned bits = 0;
-    if (!installed(models, MIEN_ROLE_DETECT)) return 0;
-    for (size_t i = 0; i < sizeof TELLS / sizeof TELLS[0]; i++)
-        if (installed(models, TELLS[i].role)) bits |= TELLS[i].bits;
-    return bits;
-}
-
 void mien_live_rules(const struct mien_service *service, struct mien_proof_rules *rules)
 {
     const struct mien_model *embed = mien_models_role(service->models, MIEN_ROLE_EMBED, 0);
     const float match = service->settings.match_threshold;
-    rules->have = have(service->models);
+    rules->have = mien_face_answerable(service->models);
     if (embed != NULL) rules->same_person = mien_person_threshold(embed, isnan(match) ? embed->threshold : match);
 }
 

@@ -4,18 +4,6 @@
 
 enum { SCORE_DECIMALS = 4 };
 
-static void text(struct mien_jw *w, const char *key, const char *value)
-{
-    mien_jw_key(w, key);
-    mien_jw_string(w, value);
-}
-
-static void whole(struct mien_jw *w, const char *key, int64_t value)
-{
-    mien_jw_key(w, key);
-    mien_jw_integer(w, value);
-}
-
 static void score(struct mien_jw *w, const char *key, double value)
 {
     mien_jw_key(w, key);
@@ -39,9 +27,9 @@ static void scores(struct mien_jw *w, const struct mien_proof_scores *s)
 
 static void challenge(struct mien_jw *w, const struct mien_proof_action *a)
 {
-    text(w, "challenge_id", a->challenge_id);
-    text(w, "challenge", mien_challenge_name(a->challenge));
-    text(w, "type", mien_challenge_is_gesture(a->challenge) ? "gesture" : "expression");
+    mien_jw_put_string(w, "challenge_id", a->challenge_id);
+    mien_jw_put_string(w, "challenge", mien_challenge_name(a->challenge));
+    mien_jw_put_string(w, "type", mien_challenge_is_gesture(a->challenge) ? "gesture" : "expression");
 }
 
 static void issued(struct mien_jw *w, const struct mien_proof_action *a, const struct mien_live_told *told)
@@ -49,19 +37,19 @@ static void issued(struct mien_jw *w, const struct mien_proof_action *a, const s
     char nonce[2 * MIEN_NONCE + 1];
     mien_hex(a->nonce, MIEN_NONCE, nonce);
     challenge(w, a);
-    text(w, "instruction", mien_challenge_instruction(a->challenge));
-    text(w, "nonce", nonce);
+    mien_jw_put_string(w, "instruction", mien_challenge_instruction(a->challenge));
+    mien_jw_put_string(w, "nonce", nonce);
     score(w, "timeout_seconds", told->challenge_ms / 1000.0);
-    whole(w, "challenge_number", a->number);
-    whole(w, "total_challenges", a->total);
+    mien_jw_put_integer(w, "challenge_number", a->number);
+    mien_jw_put_integer(w, "total_challenges", a->total);
 }
 
 static void ended(struct mien_jw *w, const struct mien_proof_action *a)
 {
     challenge(w, a);
     score(w, "confidence", (double)a->judgement.confidence);
-    whole(w, "completed_count", a->completed);
-    whole(w, "total_challenges", a->total);
+    mien_jw_put_integer(w, "completed_count", a->completed);
+    mien_jw_put_integer(w, "total_challenges", a->total);
 }
 
 static void box(struct mien_jw *w, const struct mien_proof_action *a)
@@ -72,10 +60,10 @@ static void box(struct mien_jw *w, const struct mien_proof_action *a)
         return;
     }
     mien_jw_object(w);
-    whole(w, "x", (int64_t)a->box.x0);
-    whole(w, "y", (int64_t)a->box.y0);
-    whole(w, "width", (int64_t)(a->box.x1 - a->box.x0));
-    whole(w, "height", (int64_t)(a->box.y1 - a->box.y0));
+    mien_jw_put_integer(w, "x", (int64_t)a->box.x0);
+    mien_jw_put_integer(w, "y", (int64_t)a->box.y0);
+    mien_jw_put_integer(w, "width", (int64_t)(a->box.x1 - a->box.x0));
+    mien_jw_put_integer(w, "height", (int64_t)(a->box.y1 - a->box.y0));
     mien_jw_end_object(w);
 }
 
@@ -83,12 +71,12 @@ static void feedback(struct mien_jw *w, const struct mien_proof_action *a)
 {
     mien_jw_key(w, "face_present");
     mien_jw_bool(w, a->face_present);
-    whole(w, "faces", a->faces);
+    mien_jw_put_integer(w, "faces", a->faces);
     box(w, a);
-    whole(w, "frame_width", a->width);
-    whole(w, "frame_height", a->height);
-    text(w, "hint", a->hint);
-    text(w, "challenge_id", a->challenge_id);
+    mien_jw_put_integer(w, "frame_width", a->width);
+    mien_jw_put_integer(w, "frame_height", a->height);
+    mien_jw_put_string(w, "hint", a->hint);
+    mien_jw_put_string(w, "challenge_id", a->challenge_id);
     score(w, "confidence", (double)a->judgement.confidence);
     score(w, "progress", (double)a->judgement.progress);
     scores(w, &a->scores);
@@ -127,12 +115,12 @@ static void data_of(struct mien_jw *w, const struct mien_proof_action *a, const 
     case MIEN_SAY_FEEDBACK: feedback(w, a); break;
     case MIEN_SAY_SCORES: scores(w, &a->scores); break;
     case MIEN_SAY_SUCCESS:
-        text(w, "token", told->token);
+        mien_jw_put_string(w, "token", told->token);
         scores(w, &a->scores);
-        whole(w, "expires_in_minutes", told->token_minutes);
+        mien_jw_put_integer(w, "expires_in_minutes", told->token_minutes);
         break;
     case MIEN_SAY_REJECTED:
-        text(w, "reason", a->reason);
+        mien_jw_put_string(w, "reason", a->reason);
         score(w, "threshold", (double)told->threshold);
         scores(w, &a->scores);
         break;
@@ -144,8 +132,8 @@ static void open_message(struct mien_jw *w, struct mien_buf *out, const char *ty
 {
     mien_jw_init(w, out);
     mien_jw_object(w);
-    text(w, "type", type);
-    text(w, "message", message);
+    mien_jw_put_string(w, "type", type);
+    mien_jw_put_string(w, "message", message);
     mien_jw_key(w, "data");
     mien_jw_object(w);
 }
@@ -163,7 +151,7 @@ void mien_live_say_error(const char *code, const char *message, struct mien_buf 
 {
     struct mien_jw w;
     open_message(&w, out, "error", message);
-    text(&w, "code", code);
+    mien_jw_put_string(&w, "code", code);
     mien_jw_end_object(&w);
     mien_jw_end_object(&w);
 }
