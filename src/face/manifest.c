@@ -4,6 +4,7 @@
  * the model's id (its number while the id itself is wrong) and the member's path. Members that are not in the grammar are
  * ignored; null counts as absent. Each check of a value against its range stands in one of the small readers below, so that
  * the entry's own functions are lists of members. */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,8 +279,9 @@ static enum mien_code check_outputs(const struct reader *r, const struct mien_mo
         {"detect", MIEN_DECODER_SCRFD, {"score_S", "bbox_S", "kps_S"}}, {"detect", MIEN_DECODER_YUNET, {"cls_S", "obj_S", "bbox_S", "kps_S"}},
         {"detect", MIEN_DECODER_RETINAFACE, {"bbox", "conf", "landm"}}, {"detect", MIEN_DECODER_SSD, {"boxes", "scores"}},
         {"detect", MIEN_DECODER_BLAZEFACE, {"boxes_S", "scores_S"}}, {"embed", 0, {"embedding"}}, {"landmarks", 0, {"mesh", "presence"}},
-        {"landmarks68", 0, {"landmarks"}}, {"iris", 0, {"landmarks"}}, {"blendshapes", 0, {"blendshapes"}}, {"expression", 0, {"prob"}},
-        {"age_gender", 0, {"age", "gender"}}, {"spoof", 0, {"prob"}}, {"deepfake", 0, {"prob"}}, {"quality", 0, {"quality"}}};
+        {"landmarks68", 0, {"landmarks"}}, {"landmarks106", 0, {"landmarks"}}, {"iris", 0, {"landmarks"}}, {"blendshapes", 0, {"blendshapes"}},
+        {"expression", 0, {"prob"}}, {"age_gender", 0, {"age", "gender"}}, {"spoof", 0, {"prob"}}, {"deepfake", 0, {"prob"}}, {"quality", 0, {"quality"}}};
+    if (strcmp(m->task, "age_gender") == 0 && has_output(m, "gender_age")) return MIEN_OK; /* one row instead of two outputs */
     const bool flat = m->decoder == MIEN_DECODER_BLAZEFACE && has_output(m, "boxes"); /* one tensor of all levels */
     for (int i = 0; i < COUNT(needed); i++) {
         if (strcmp(needed[i].task, m->task) != 0 || needed[i].decoder != m->decoder) continue;
@@ -339,15 +341,109 @@ static enum mien_code read_detector(const struct reader *r, struct mien_model *m
     return MIEN_OK;
 }
 
+/* One point of the calibration curve; the rates must go the way that rates go. */
+static enum mien_code read_rates(const struct reader *r, const struct mien_json *v, int i, struct mien_rates *curve)
+{
+    float p[3];
+    if (!mien_json_is_array(v) || mien_json_size(v) != 3 || !mien_json_floats(v, p, 3)) return WRONG(r, "curve", "[%d] is not [similarity, fmr, fnmr]", i);
+    if (!(p[0] >= -1.0f && p[0] <= 1.0f && p[1] >= 0.0f && p[1] <= 1.0f && p[2] >= 0.0f && p[2] <= 1.0f)) return WRONG(r, "curve", "[%d] is out of range", i);
+    if (i > 0 && !(p[0] > curve[i - 1].similarity && p[1] <= curve[i - 1].fmr && p[2] >= curve[i - 1].fnmr))
+        return WRONG(r, "curve", "[%d]: similarity must rise, fmr not rise, fnmr not fall", i);
+    curve[i] = (struct mien_rates){p[0], p[1], p[2]};
+    return MIEN_OK;
+}
+
+static enum mien_code read_threshold(const struct reader *entry, const struct mien_json *v, struct mien_match_threshold *t)
+{
+    const struct reader r = {v, entry->id, "threshold.", entry->e};
+    const struct mien_json *curve;
+    if (!mien_json_is_object(v)) return WRONG(entry, "threshold", "is neither an object nor a list of objects");
+    MIEN_TRY(read_float(&r, "similarity", true, -1.0, 1.0, &t->similarity));
+    MIEN_TRY(read_float(&r, "fmr", false, 0.0, 1.0, &t->fmr));
+    MIEN_TRY(read_float(&r, "slope", true, 0.01, 1000.0, &t->slope));
+    MIEN_TRY(read_text(&r, "detector", false, t->detector, sizeof t->detector));
+    MIEN_TRY(member(&r, "curve", false, &curve));
+    if (curve == NULL) return MIEN_OK;
+    const size_t n = mien_json_size(curve);
+    if (!mien_json_is_array(curve) || n < 2 || n > (size_t)COUNT(t->curve)) return WRONG(&r, "curve", "is not a list of 2 to %d points", COUNT(t->curve));
+    for (int i = 0; i < (int)n; i++) MIEN_TRY(read_rates(&r, mien_json_at(curve, (size_t)i), i, t->curve));
+    t->n_curve = (int)n;
+    return MIEN_OK;
+}
+
+/* One threshold, or one a detector. */
+static enum mien_code read_thresholds(const struct reader *r, struct mien_model *m)
+{
+    enum { MOST = 8 };
+    const struct mien_json *v;
+    MIEN_TRY(member(r, "threshold", true, &v));
+    const bool list = mien_json_is_array(v);
+    const size_t n = list ? mien_json_size(v) : 1;
+    if (n < 1 || n > MOST) return WRONG(r, "threshold", "is a list of %zu; 1 to %d are allowed", n, MOST);
+    m->thresholds = calloc(n, sizeof *m->thresholds);
+    MIEN_FAIL_IF(m->thresholds == NULL, r->e, MIEN_E_NOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        MIEN_TRY(read_threshold(r, list ? mien_json_at(v, i) : v, &m->thresholds[i]));
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(m->thresholds[k].detector, m->thresholds[i].detector) == 0) return WRONG(r, "threshold", "has two entries of one detector");
+    }
+    m->n_thresholds = (int)n;
+    return MIEN_OK;
+}
+
 static enum mien_code read_embedding(const struct reader *r, struct mien_model *m)
 {
-    struct reader t;
     MIEN_TRY(read_int(r, "dim", true, 1, MIEN_MAX_EMBEDDING, &m->dim));
-    MIEN_TRY(enter(r, "threshold", "threshold.", true, &t));
-    MIEN_TRY(read_float(&t, "similarity", true, -1.0, 1.0, &m->threshold));
-    MIEN_TRY(read_float(&t, "fmr", false, 0.0, 1.0, &m->threshold_fmr));
-    MIEN_TRY(read_float(&t, "slope", true, 0.01, 1000.0, &m->calibration_slope));
-    return read_text(&t, "detector", false, m->threshold_detector, sizeof m->threshold_detector);
+    return read_thresholds(r, m);
+}
+
+static enum mien_code read_figure(const struct reader *entry, const struct mien_json *v, int i, struct mien_measured *f)
+{
+    static const char *const units[] = {"rate", "degrees", "years", "points"};
+    char path[24];
+    snprintf(path, sizeof path, "measured[%d].", i);
+    const struct reader r = {v, entry->id, path, entry->e};
+    const struct { const char *name; double *to; } number[] = {{"value", &f->value}, {"low", &f->low}, {"high", &f->high}};
+    int n = 0, unit = 0;
+    if (!mien_json_is_object(v)) return WRONG(entry, "measured", "[%d] is not an object", i);
+    MIEN_TRY(read_text(&r, "measure", true, f->measure, sizeof f->measure));
+    MIEN_TRY(read_text(&r, "set", true, f->set, sizeof f->set));
+    MIEN_TRY(read_text(&r, "conditions", false, f->conditions, sizeof f->conditions));
+    MIEN_TRY(read_int(&r, "n", true, 1, INT_MAX, &n));
+    MIEN_TRY(read_choice(&r, "unit", true, units, COUNT(units), &unit));
+    for (int k = 0; k < COUNT(number); k++) {
+        float in_range = 0.0f;
+        MIEN_TRY(read_float(&r, number[k].name, true, -1e6, 1e6, &in_range));
+        *number[k].to = mien_json_number(mien_json_get(v, number[k].name), 0.0);
+    }
+    if (!(f->low <= f->value && f->value <= f->high)) return WRONG(&r, "value", "is not between low and high");
+    snprintf(f->unit, sizeof f->unit, "%s", units[unit]);
+    f->n = (uint64_t)n;
+    return MIEN_OK;
+}
+
+static enum mien_code read_measured(const struct reader *r, struct mien_model *m)
+{
+    enum { MOST = 16 };
+    const struct mien_json *list;
+    MIEN_TRY(member(r, "measured", false, &list));
+    const size_t n = mien_json_size(list);
+    if (list != NULL && (!mien_json_is_array(list) || n > MOST)) return WRONG(r, "measured", "is not a list of at most %d objects", MOST);
+    if (n == 0) return MIEN_OK;
+    m->measured = calloc(n, sizeof *m->measured);
+    MIEN_FAIL_IF(m->measured == NULL, r->e, MIEN_E_NOMEM, "out of memory");
+    for (int i = 0; i < (int)n; i++) MIEN_TRY(read_figure(r, mien_json_at(list, (size_t)i), i, &m->measured[i]));
+    m->n_measured = (int)n;
+    return MIEN_OK;
+}
+
+static enum mien_code read_points_scale(const struct reader *r, struct mien_model *m)
+{
+    static const char *const scales[] = {"unit", "signed"};
+    int scale = 0;
+    MIEN_TRY(read_choice(r, "points_scale", true, scales, COUNT(scales), &scale));
+    m->points_signed = scale == 1;
+    return MIEN_OK;
 }
 
 static enum mien_code read_labels(const struct reader *r, struct mien_model *m)
@@ -386,6 +482,8 @@ enum mien_code mien_model_parse(const struct mien_json *entry, int number, struc
     else if (m->crop.kind == MIEN_CROP_LETTERBOX || m->crop.kind == MIEN_CROP_CENTER_SQUARE)
         return WRONG(&r, "crop.kind", "cuts no face; only detectors see the whole picture");
     if (strcmp(m->task, "embed") == 0) MIEN_TRY(read_embedding(&r, m));
+    if (strcmp(m->task, "landmarks106") == 0) MIEN_TRY(read_points_scale(&r, m));
+    MIEN_TRY(read_measured(&r, m));
     bool judges = strcmp(m->task, "spoof") == 0 || strcmp(m->task, "deepfake") == 0;
     MIEN_TRY(read_int(&r, "live_index", judges, 0, 63, &m->live_index));
     return check_outputs(&r, m);
@@ -395,6 +493,10 @@ void mien_model_clear(struct mien_model *m)
 {
     free(m->crop.mesh);
     free(m->label);
+    free(m->thresholds);
+    free(m->measured);
     m->crop.mesh = NULL;
     m->label = NULL;
+    m->thresholds = NULL;
+    m->measured = NULL;
 }

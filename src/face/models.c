@@ -40,6 +40,7 @@ const char *mien_role_name(enum mien_role r)
 {
     static const char *const NAME[MIEN_ROLE_COUNT] = {
         [MIEN_ROLE_DETECT] = "detect", [MIEN_ROLE_EMBED] = "embed", [MIEN_ROLE_LANDMARKS] = "landmarks", [MIEN_ROLE_LANDMARKS68] = "landmarks68",
+        [MIEN_ROLE_LANDMARKS106] = "landmarks106",
         [MIEN_ROLE_IRIS] = "iris", [MIEN_ROLE_BLENDSHAPES] = "blendshapes", [MIEN_ROLE_EXPRESSION] = "expression",
         [MIEN_ROLE_AGE_GENDER] = "age_gender", [MIEN_ROLE_SPOOF] = "spoof", [MIEN_ROLE_DEEPFAKE] = "deepfake", [MIEN_ROLE_QUALITY] = "quality"};
     return (unsigned)r < MIEN_ROLE_COUNT ? NAME[r] : "?";
@@ -118,6 +119,24 @@ static enum mien_code read_roles(struct mien_models *m, const struct mien_json *
     return MIEN_OK;
 }
 
+/* Thresholds belong to a model and the detector whose faces it was measured on. */
+static void choose_thresholds(struct mien_models *m)
+{
+    const struct mien_model *detector = mien_models_role(m, MIEN_ROLE_DETECT, 0);
+    for (int i = 0; i < m->count; i++) {
+        struct mien_model *one = &m->model[i];
+        if (one->n_thresholds == 0) continue;
+        one->matching = &one->thresholds[0];
+        for (int k = 0; detector != NULL && k < one->n_thresholds; k++)
+            if (strcmp(one->thresholds[k].detector, detector->id) == 0) one->matching = &one->thresholds[k];
+        const struct mien_match_threshold *t = one->matching;
+        one->threshold = t->similarity;
+        one->threshold_fmr = t->fmr;
+        one->calibration_slope = t->slope;
+        one->threshold_foreign = detector != NULL && t->detector[0] != '\0' && strcmp(t->detector, detector->id) != 0;
+    }
+}
+
 static enum mien_code read_pack(struct mien_models *m, const struct mien_json *root, struct mien_err *e)
 {
     MIEN_FAIL_IF(!mien_json_is_object(root), e, MIEN_E_MANIFEST, "the manifest is not an object");
@@ -126,7 +145,9 @@ static enum mien_code read_pack(struct mien_models *m, const struct mien_json *r
     MIEN_FAIL_IF(pack[0] == 0 || strlen(pack) >= sizeof m->pack, e, MIEN_E_MANIFEST, "pack: is not a string of 1 to %zu bytes", sizeof m->pack - 1);
     snprintf(m->pack, sizeof m->pack, "%s", pack);
     MIEN_TRY(read_models(m, mien_json_get(root, "models"), e));
-    return read_roles(m, mien_json_get(root, "roles"), e);
+    MIEN_TRY(read_roles(m, mien_json_get(root, "roles"), e));
+    choose_thresholds(m);
+    return MIEN_OK;
 }
 
 enum mien_code mien_models_parse(const char *json, size_t n, const char *dir, const struct mien_models_settings *s, struct mien_models **out,

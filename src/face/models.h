@@ -10,8 +10,8 @@
 #include "engine/engine.h"
 #include "image/warp.h"
 
-enum mien_role { MIEN_ROLE_DETECT, MIEN_ROLE_EMBED, MIEN_ROLE_LANDMARKS, MIEN_ROLE_LANDMARKS68, MIEN_ROLE_IRIS, MIEN_ROLE_BLENDSHAPES,
-    MIEN_ROLE_EXPRESSION, MIEN_ROLE_AGE_GENDER, MIEN_ROLE_SPOOF, MIEN_ROLE_DEEPFAKE, MIEN_ROLE_QUALITY, MIEN_ROLE_COUNT };
+enum mien_role { MIEN_ROLE_DETECT, MIEN_ROLE_EMBED, MIEN_ROLE_LANDMARKS, MIEN_ROLE_LANDMARKS68, MIEN_ROLE_LANDMARKS106, MIEN_ROLE_IRIS,
+    MIEN_ROLE_BLENDSHAPES, MIEN_ROLE_EXPRESSION, MIEN_ROLE_AGE_GENDER, MIEN_ROLE_SPOOF, MIEN_ROLE_DEEPFAKE, MIEN_ROLE_QUALITY, MIEN_ROLE_COUNT };
 const char *mien_role_name(enum mien_role r); /* "detect", "embed", ... as in manifest "roles" */
 
 enum mien_crop_kind {
@@ -39,6 +39,22 @@ struct mien_crop_rule {
 
 enum mien_decoder { MIEN_DECODER_NONE, MIEN_DECODER_SCRFD, MIEN_DECODER_YUNET, MIEN_DECODER_RETINAFACE, MIEN_DECODER_BLAZEFACE, MIEN_DECODER_SSD };
 
+/* A figure that was measured with a model (manifest "measured"). */
+struct mien_measured {
+    char measure[48], set[96], unit[12], conditions[128]; /* unit: rate (0..1), degrees, years, points; conditions may be "" */
+    uint64_t n;
+    double value, low, high;             /* low, high: 95 % interval */
+};
+
+/* Of a recognition model, with faces found by one detector (manifest "threshold"). */
+struct mien_match_threshold {
+    float similarity, fmr;               /* cosine, and the false match rate that was measured at it; 0 when unmeasured */
+    float slope;                         /* confidence = 1 / (1 + exp(-slope * (similarity - threshold))) */
+    char detector[64];                   /* "" when the manifest does not say */
+    int n_curve;                         /* 0, or 2 and more: error rates by rising similarity */
+    struct mien_rates { float similarity, fmr, fnmr; } curve[64];
+};
+
 struct mien_model {
     char id[64], file[256], task[32], licence[256], source[256], sha256[65];
     bool f32_only;                       /* manifest "precision": "f32" */
@@ -52,15 +68,19 @@ struct mien_model {
     int n_levels; struct { int stride, n_anchors; float anchor[8]; } level[4]; /* anchor sizes in pixels where the decoder has them */
     /* embeddings */
     int dim;
-    float threshold, threshold_fmr;      /* cosine, and the false match rate it was measured at; 0 when unmeasured */
-    float calibration_slope;             /* confidence = 1 / (1 + exp(-slope * (similarity - threshold))) */
-    char threshold_detector[64];
+    int n_thresholds; struct mien_match_threshold *thresholds; /* one a detector; owned by the pack */
+    const struct mien_match_threshold *matching; /* the one of the pack's detector, else the first */
+    float threshold, threshold_fmr, calibration_slope; /* of it, for short */
+    bool threshold_foreign;              /* it was measured with another detector than the pack's */
+    /* landmarks106 */
+    bool points_signed;                  /* coordinates are -1..1 over the input, else 0..1 */
     /* classifiers */
     int n_labels; char (*label)[32];     /* owned by the pack */
     int live_index;                      /* spoof: which output is "live"; deepfake: which is "genuine" */
     bool softmax;                        /* outputs are logits: apply softmax (n > 1) or sigmoid (n = 1) */
     float weight;                        /* in an ensemble; default 1 */
     int n_outputs; struct { char role[24], name[64]; } output[12]; /* manifest "outputs": role -> ONNX output name */
+    int n_measured; struct mien_measured *measured; /* owned by the pack */
     bool installed;                      /* the file is there */
 };
 int mien_model_output(const struct mien_model *m, const char *role, const struct mien_net *net); /* output index of a role; -1 = none */

@@ -2,15 +2,18 @@
 
 import re
 
-ROLES = ("detect", "embed", "landmarks", "landmarks68", "iris", "blendshapes", "expression", "age_gender", "spoof", "deepfake", "quality")
+ROLES = ("detect", "embed", "landmarks", "landmarks68", "landmarks106", "iris", "blendshapes", "expression", "age_gender", "spoof", "deepfake", "quality")
 CHANNELS = {"rgb": 3, "bgr": 3, "gray": 1}
 POINTS = {"five": 5, "three": 3, "landmarks68": None}
 BORDERS = ("zero", "replicate", "reflect101")
 FILTERS = ("bilinear", "area", "area_lanczos")
 DECODERS = {"scrfd": ("score", "bbox", "kps"), "yunet": ("cls", "obj", "bbox", "kps"), "retinaface": None, "blazeface": ("scores", "boxes"), "ssd": None}
 FLAT_OUTPUTS = {"retinaface": {"bbox", "conf", "landm"}, "ssd": {"boxes", "scores"}, "blazeface": {"boxes", "scores"}}
-TASK_OUTPUTS = {"landmarks": {"mesh", "presence"}, "landmarks68": {"landmarks"}, "iris": {"landmarks"}, "blendshapes": {"blendshapes"}, "embed": {"embedding"},
-                "age_gender": {"age", "gender"}, "expression": {"prob"}, "spoof": {"prob"}, "deepfake": {"prob"}, "quality": {"quality"}}
+# Of each task: the sets of output roles that its models may have.
+TASK_OUTPUTS = {"landmarks": [{"mesh", "presence"}], "landmarks68": [{"landmarks"}], "landmarks106": [{"landmarks"}], "iris": [{"landmarks"}],
+                "blendshapes": [{"blendshapes"}], "embed": [{"embedding"}], "age_gender": [{"age", "gender"}, {"gender_age"}], "expression": [{"prob"}],
+                "spoof": [{"prob"}, {"prob", "map"}], "deepfake": [{"prob"}], "quality": [{"quality"}]}
+UNITS = ("rate", "degrees", "years", "points")
 
 
 class ManifestError(Exception):
@@ -55,10 +58,16 @@ def check_model(m):
     if m["task"] == "detect":
         check_detector(m)
     else:
-        need(set(m["outputs"]) == TASK_OUTPUTS[m["task"]], m, f"outputs {sorted(m['outputs'])}, expected {sorted(TASK_OUTPUTS[m['task']])}")
+        allowed = TASK_OUTPUTS[m["task"]]
+        need(set(m["outputs"]) in allowed, m, f"outputs {sorted(m['outputs'])}, expected {' or '.join(str(sorted(roles)) for roles in allowed)}")
     need(all(isinstance(v, str) and v for v in m["outputs"].values()), m, "an output name is not a string")
     if m["task"] == "embed":
         check_embedding(m)
+    if m["task"] == "landmarks106":
+        need(m["points_scale"] in ("unit", "signed"), m, "points_scale")
+    need(isinstance(m.get("measured", []), list) and len(m.get("measured", [])) <= 16, m, "measured")
+    for figure in m.get("measured", []):
+        check_figure(m, figure)
     if m["task"] in ("spoof", "deepfake"):
         need(isinstance(m["live_index"], int) and m["live_index"] >= 0, m, "live_index")
     need(number(m.get("weight", 1)) and m.get("weight", 1) > 0, m, "weight")
@@ -107,5 +116,28 @@ def check_detector(m):
 
 def check_embedding(m):
     need(isinstance(m["dim"], int) and 16 <= m["dim"] <= 1024, m, "dim")
-    t = m["threshold"]
+    thresholds = m["threshold"] if isinstance(m["threshold"], list) else [m["threshold"]]
+    need(1 <= len(thresholds) <= 8, m, "threshold: one, or a list of 1 to 8")
+    for t in thresholds:
+        check_threshold(m, t)
+    detectors = [t["detector"] for t in thresholds]
+    need(len(set(detectors)) == len(detectors), m, "threshold: two entries of one detector")
+
+
+def check_threshold(m, t):
     need(-1 < t["similarity"] < 1 and 0 <= t["fmr"] < 1 and t["slope"] > 0 and isinstance(t["detector"], str), m, "threshold")
+    curve = t.get("curve")
+    if curve is None:
+        return
+    need(2 <= len(curve) <= 64 and all(len(point) == 3 and all(map(number, point)) for point in curve), m, "threshold.curve: 2 to 64 [similarity, fmr, fnmr]")
+    need(all(-1 <= s <= 1 and 0 <= fmr <= 1 and 0 <= fnmr <= 1 for s, fmr, fnmr in curve), m, "threshold.curve: out of range")
+    need(all(b[0] > a[0] and b[1] <= a[1] and b[2] >= a[2] for a, b in zip(curve, curve[1:])), m, "threshold.curve: similarity must rise, fmr not rise, fnmr not fall")
+
+
+def check_figure(m, figure):
+    for member, most in (("measure", 48), ("set", 96), ("conditions", 128)):
+        text = figure.get(member, None if member != "conditions" else "-")
+        need(isinstance(text, str) and 0 < len(text.encode()) < most, m, f"measured.{member}")
+    need(isinstance(figure["n"], int) and 1 <= figure["n"] < 2 ** 31 and figure["unit"] in UNITS, m, "measured.n, measured.unit")
+    need(all(number(figure[k]) and abs(figure[k]) <= 1e6 for k in ("value", "low", "high")), m, "measured.value, low, high")
+    need(figure["low"] <= figure["value"] <= figure["high"], m, "measured: value is not between low and high")
