@@ -29,11 +29,11 @@ class Net:
         self.channels[name] = shape[1] if len(shape) > 1 else None
         return name
 
-    def output(self, tensor, rank, name=None, kind=TensorProto.FLOAT):
-        """Declares an output; with a name, through an Identity so that the name is free to choose."""
+    def output(self, tensor, rank, name=None, kind=TensorProto.FLOAT, dims=None):
+        """Declares an output; with a name, through an Identity so that the name is free to choose. `dims`: what is declared of its shape."""
         if name is not None:
             tensor = self.op('Identity', tensor, out=name)
-        dims = [f'{tensor}_{i}' for i in range(rank)]
+        dims = dims or [f'{tensor}_{i}' for i in range(rank)]
         self.outputs.append(helper.make_tensor_value_info(tensor, kind, dims))
 
     def const(self, value, dtype=np.float32):

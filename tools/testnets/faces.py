@@ -1,4 +1,6 @@
-"""Structures of published face networks, with random weights. `small` asks for reduced widths and depths."""
+"""Structures of published face networks, with random weights. `small` asks for reduced widths and depths.
+
+InsightFace's four (w600k_r50, det_10g, 2d106det, genderage of its model zoo) have the inputs, outputs and declared shapes of the published files."""
 import numpy as np
 
 
@@ -7,7 +9,7 @@ def iresnet(net, small):
     folded into it, the one before the first convolution of each block stays. 6.3 GMAC at 112x112."""
     side = 112
     widths, blocks, out = ([16, 24, 32, 40], [1, 2, 2, 1], 64) if small else ([64, 128, 256, 512], [3, 4, 14, 3], 512)
-    x = net.prelu(net.conv(net.input(['N', 3, side, side]), widths[0]))
+    x = net.prelu(net.conv(net.input(['None', 3, side, side], 'input.1'), widths[0]))
     for width, count in zip(widths, blocks):
         for i in range(count):
             stride = 2 if i == 0 else 1
@@ -18,7 +20,7 @@ def iresnet(net, small):
             x = net.add(y, x)
     x = net.op('Flatten', net.bn(x, 2e-5), axis=1)
     x = net.bn(net.gemm(x, widths[-1] * (side // 16) ** 2, out), 2e-5)
-    net.output(x, 2, 'embedding')
+    net.output(x, 2, '683', dims=[1, out])
     return [[[1, 3, side, side]], [[3, 3, side, side]]]
 
 
@@ -32,11 +34,14 @@ def basic_block(net, x, width, stride):
     return net.relu(net.add(y, x))
 
 
+SCRFD_OUTPUTS = {'score': ('448', '471', '494'), 'box': ('451', '474', '497'), 'points': ('454', '477', '500')}
+
+
 def scrfd(net, small):
     """SCRFD-10G with key points (Guo et al. 2021), as exported: dynamic height and width, sizes through Shape chains, heads
-    permuted to (H, W, N, C) and flattened."""
+    permuted to (H, W, N, C) and flattened; the outputs' declared shapes are those of 640 x 640, which the exporter saw."""
     k = 4 if small else 1
-    x = net.input([1, 3, '?h', '?w'])
+    x = net.input([1, 3, '?h', '?w'], 'input.1')
     for width, stride in ((28, 2), (28, 1), (56, 1)):
         x = net.relu(net.conv(x, width // k, stride=stride))
     x = net.pool(x, 'MaxPool', 3, 2, 1)
@@ -53,6 +58,7 @@ def scrfd(net, small):
         outs[i + 1] = net.add(outs[i + 1], net.conv(outs[i], 56 // k, stride=2, gain=0.5))
     outs = [outs[0]] + [net.conv(o, 56 // k, gain=1) for o in outs[1:]]
     heads = {'score': (2, 1), 'box': (8, 4), 'points': (20, 10)}
+    found = {}
     for stride, x in zip((8, 16, 32), outs):
         for _ in range(3):
             x = net.relu(net.conv(x, 80 // k))
@@ -63,7 +69,10 @@ def scrfd(net, small):
             y = net.view(net.op('Transpose', y, perm=[2, 3, 0, 1]), -1, each)
             if kind == 'score':
                 y = net.op('Sigmoid', y)
-            net.output(y, 2, f'{kind}_{stride}')
+            found[kind, stride] = y
+    for kind, (_, each) in heads.items():
+        for name, stride in zip(SCRFD_OUTPUTS[kind], (8, 16, 32)):
+            net.output(found[kind, stride], 2, name, dims=[2 * (640 // stride) ** 2, each])
     return [[[1, 3, 96, 128]], [[1, 3, 224, 160]]] if small else [[[1, 3, 320, 320]], [[1, 3, 256, 352]]]
 
 
@@ -251,16 +260,16 @@ def mxnet_mobile(net, x, small, plan):
 
 def landmark106(net, small):
     """2d106det: 192x192 -> 106 points, one large Gemm at the end."""
-    x = mxnet_mobile(net, net.input(['N', 3, 192, 192], 'data'), small, ((16, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)))
+    x = mxnet_mobile(net, net.input(['None', 3, 192, 192], 'data'), small, ((16, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)))
     x = net.prelu(net.bn(net.conv(x, 64, stride=2, bias=False)))
-    net.output(net.gemm(net.op('Flatten', x), 64 * 9, 212), 2, 'fc1')
+    net.output(net.gemm(net.op('Flatten', x), 64 * 9, 212), 2, 'fc1', dims=[1, 212])
     return [[[1, 3, 192, 192]]]
 
 
 def genderage(net, small):
     """genderage: 96x96 -> two gender scores and an age, from a global pool and one Gemm."""
-    x = mxnet_mobile(net, net.input(['N', 3, 96, 96], 'data'), small, ((8, 2), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2)))
+    x = mxnet_mobile(net, net.input(['None', 3, 96, 96], 'data'), small, ((8, 2), (16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (256, 2)))
     width = net.channels[x]
     x = net.op('Reshape', net.op('GlobalAveragePool', x), net.const(np.array([0, -1]), np.int64))
-    net.output(net.gemm(x, width, 3), 2, 'fc1')
+    net.output(net.gemm(x, width, 3), 2, 'fc1', dims=[1, 3])
     return [[[1, 3, 96, 96]], [[4, 3, 96, 96]]]
