@@ -150,6 +150,33 @@ enum mien_code mien_file_write(const char *path, const void *data, size_t size, 
     return code;
 }
 
+static enum mien_code replace(const char *path, mode_t mode, const void *data, size_t size, struct mien_err *e)
+{
+    char temp[4096];
+    int n = snprintf(temp, sizeof temp, "%s.tmp.XXXXXX", path);
+    MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
+    int fd = mkostemp(temp, O_CLOEXEC);
+    MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    const int changed = fchmod(fd, mode & 07777), why = errno;
+    enum mien_code code = fill(fd, path, data, size, true, e);
+    if (code == MIEN_OK && changed != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(why));
+    if (code == MIEN_OK && rename(temp, path) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    if (code != MIEN_OK) unlink(temp);
+    else if (!sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    return code;
+}
+
+enum mien_code mien_file_replace(const char *path, const void *data, size_t size, struct mien_err *e)
+{
+    struct stat st;
+    char *real = realpath(path, NULL);
+    MIEN_FAIL_IF(real == NULL, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    enum mien_code code = stat(real, &st) == 0 && S_ISREG(st.st_mode) ? MIEN_OK : MIEN_FAIL(e, MIEN_E_IO, "%s: not a regular file", path);
+    if (code == MIEN_OK) code = replace(real, st.st_mode, data, size, e);
+    free(real);
+    return code;
+}
+
 /* `made` NULL: replaces what is there. Else link(2) puts the file in its place, which fails when there is one. */
 static enum mien_code put_secret(const char *path, const void *data, size_t size, bool *made, struct mien_err *e)
 {

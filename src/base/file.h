@@ -27,7 +27,9 @@ bool mien_file_is_private(const char *path);
 /* Writes to a temporary name beside `path`, then renames. */
 enum mien_code mien_file_write(const char *path, const void *data, size_t size,
                                struct mien_err *e) MIEN_MUST_CHECK;
-/* The same with mode 0600, and on the disk when it returns. */
+/* The same for a file that exists: its mode stays, a link to it is followed, and it is on the disk when this returns. */
+enum mien_code mien_file_replace(const char *path, const void *data, size_t size, struct mien_err *e) MIEN_MUST_CHECK;
+/* mien_file_write with mode 0600, and on the disk when it returns. */
 enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) MIEN_MUST_CHECK;
 /* The same for a file that does not exist; of several processes that make one at the same time, one does. *made: it was this one; else nothing was written. */
 enum mien_code mien_file_make_secret(const char *path, const void *data, size_t size, bool *made, struct mien_err *e) MIEN_MUST_CHECK;

@@ -71,4 +71,15 @@ void mien_jw_put_integer(struct mien_jw *w, const char *key, int64_t v);
 void mien_jw_copy(struct mien_jw *w, const struct mien_json *v); /* a value that was read; numbers keep 17 digits */
 void mien_jw_text(struct mien_jw *w, const char *json);          /* a value that is JSON text already: not checked */
 
+/* ---- json_span.c: editing text in place, so that whatever is not edited stays as it was written ---- */
+
+/* Where a value stands: text[at] .. text[at + n - 1]. Only for text that mien_json_parse has taken. */
+struct mien_json_span { size_t at, n; };
+
+/* The value of the whole text, of an object's member, and of an array's i-th element. false: there is none. Names are compared as they are written, so one with
+ * an escape in it is not found. */
+bool mien_json_span_root(const char *text, size_t n, struct mien_json_span *out);
+bool mien_json_span_member(const char *text, struct mien_json_span object, const char *key, struct mien_json_span *out);
+bool mien_json_span_at(const char *text, struct mien_json_span array, size_t i, struct mien_json_span *out);
+
 #endif

@@ -136,6 +136,33 @@ static void files_are_whole_or_absent(void **state)
     rmdir(scratch());
 }
 
+static void a_file_is_replaced_with_its_mode(void **state)
+{
+    (void)state;
+    char path[256], link_path[256];
+    struct mien_file f;
+    struct mien_err e;
+    struct stat st;
+    snprintf(path, sizeof path, "%s/file", scratch());
+    snprintf(link_path, sizeof link_path, "%s/link", scratch());
+    mkdir(scratch(), 0700); /* gone with the test before */
+    assert_int_equal(mien_file_replace(path, "new", 3, &e), MIEN_E_IO); /* there is none */
+    assert_int_equal(mien_file_replace(scratch(), "new", 3, &e), MIEN_E_IO);
+    assert_int_equal(mien_file_write(path, "content", 7, &e), MIEN_OK);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(symlink("file", link_path), 0);
+    assert_int_equal(mien_file_replace(link_path, "new", 3, &e), MIEN_OK);
+    assert_true(lstat(link_path, &st) == 0 && S_ISLNK(st.st_mode));
+    assert_true(lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0640);
+    assert_int_equal(mien_file_map(path, 100, &f, &e), MIEN_OK);
+    assert_int_equal(f.size, 3);
+    assert_memory_equal(f.data, "new", 3);
+    mien_file_unmap(&f);
+    unlink(link_path);
+    unlink(path);
+    assert_int_equal(rmdir(scratch()), 0); /* nothing else is left */
+}
+
 static void cpu_mask_hides_flags(void **state)
 {
     (void)state;
@@ -171,7 +198,7 @@ int main(void)
         cmocka_unit_test(arena_survives_large_and_small_mixed),
         cmocka_unit_test(buffer_stops_at_its_maximum),
         cmocka_unit_test(error_is_recorded_where_it_began),
-        cmocka_unit_test(files_are_whole_or_absent),
+        cmocka_unit_test(files_are_whole_or_absent), cmocka_unit_test(a_file_is_replaced_with_its_mode),
         cmocka_unit_test(cpu_mask_hides_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

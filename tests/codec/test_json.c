@@ -215,6 +215,47 @@ static void a_full_buffer_fails_once_and_stays_failed(void **state)
     mien_buf_free(&b);
 }
 
+/* "at" or the text that stands there. */
+static const char *spanned(const char *text, struct mien_json_span s)
+{
+    static char out[100];
+    snprintf(out, sizeof out, "%.*s", (int)s.n, text + s.at);
+    return out;
+}
+
+static void values_are_found_where_they_stand(void **state)
+{
+    (void)state;
+    static const char text[] = " {\"a\" : [ 1.50, \"x]\\\"}\" ,{\"b\":[]}, null ] ,\n\"b\":{\"a\":true},\"\\u0063\":2, \"d\":-3e5} ";
+    struct mien_json_span root, a, v;
+    struct mien_json *tree = parsed(text);
+    assert_true(mien_json_span_root(text, strlen(text), &root));
+    assert_true(root.at == 1 && root.n == strlen(text) - 2);
+    assert_true(mien_json_span_member(text, root, "a", &a));
+    static const char *const item[] = {"1.50", "\"x]\\\"}\"", "{\"b\":[]}", "null"};
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(mien_json_span_at(text, a, i, &v));
+        assert_string_equal(spanned(text, v), item[i]);
+    }
+    assert_false(mien_json_span_at(text, a, 4, &v));
+    assert_false(mien_json_span_member(text, a, "a", &v));
+    assert_true(mien_json_span_member(text, root, "b", &a));
+    assert_true(mien_json_span_member(text, a, "a", &v));
+    assert_string_equal(spanned(text, v), "true");
+    assert_false(mien_json_span_at(text, a, 0, &v));
+    assert_true(mien_json_span_member(text, root, "d", &v));
+    assert_string_equal(spanned(text, v), "-3e5");
+    assert_false(mien_json_span_member(text, root, "c", &v)); /* written with an escape */
+    assert_false(mien_json_span_member(text, root, "x", &v));
+    mien_json_free(&tree);
+    static const char *const empty[] = {"[]", "[ ]", "{}", "{\n}", "7", "\"\""};
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        assert_true(mien_json_span_root(empty[i], strlen(empty[i]), &root));
+        assert_true(root.n == strlen(empty[i]) && !mien_json_span_at(empty[i], root, 0, &v) && !mien_json_span_member(empty[i], root, "a", &v));
+    }
+    assert_false(mien_json_span_root("  ", 2, &root));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,7 +263,7 @@ int main(void)
         cmocka_unit_test(nesting_has_a_limit),             cmocka_unit_test(accessors_forgive),
         cmocka_unit_test(members_come_in_file_order),      cmocka_unit_test(writes_commas_and_nesting),
         cmocka_unit_test(writes_numbers),                  cmocka_unit_test(strings_survive_the_round_trip),
-        cmocka_unit_test(a_full_buffer_fails_once_and_stays_failed),
+        cmocka_unit_test(a_full_buffer_fails_once_and_stays_failed), cmocka_unit_test(values_are_found_where_they_stand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
