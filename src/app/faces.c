@@ -17,12 +17,13 @@ static const struct want {
             {"age_gender", MIEN_WANT_AGE_GENDER},
             {"spoof", MIEN_WANT_SPOOF},
             {"deepfake", MIEN_WANT_DEEPFAKE},
-            {"net_quality", MIEN_WANT_NET_QUALITY}};
+            {"net_quality", MIEN_WANT_NET_QUALITY},
+            {"landmarks106", MIEN_WANT_LANDMARKS106}};
 enum { N_WANTS = sizeof WANT / sizeof WANT[0] };
 
 const char *mien_cli_want_names(void)
 {
-    return "embedding, mesh, pose, eyes, blendshapes, quality, expression, age_gender, spoof, deepfake, net_quality, all";
+    return "embedding, mesh, pose, eyes, blendshapes, quality, expression, age_gender, spoof, deepfake, net_quality, landmarks106, all";
 }
 
 enum mien_code mien_cli_wants(const char *list, const struct mien_models *models, unsigned *wants, struct mien_err *e)
@@ -162,6 +163,7 @@ void mien_cli_face_json(struct mien_jw *w, const struct mien_face *f, unsigned w
         member(w, "mesh_presence", f->mesh_presence, 4);
         points_json(w, "mesh", f->mesh, f->mesh_points, 3);
     }
+    if (have & MIEN_WANT_LANDMARKS106) points_json(w, "landmarks106", f->points106, MIEN_POINTS_106, 2);
     mien_jw_end_object(w);
 }
 
@@ -186,6 +188,7 @@ void mien_cli_face_text(struct mien_buf *b, const struct mien_face *f, unsigned 
     if (have & MIEN_WANT_DEEPFAKE) mien_buf_addf(b, "  genuine %.2f", (double)f->genuine);
     if (have & MIEN_WANT_EMBEDDING) mien_buf_addf(b, "  embedding of %d", f->embedding_dim);
     if (have & MIEN_WANT_MESH) mien_buf_addf(b, "  mesh of %d points", f->mesh_points);
+    if (have & MIEN_WANT_LANDMARKS106) mien_buf_addf(b, "  %d points", MIEN_POINTS_106);
     if (have & MIEN_WANT_BLENDSHAPES)
         for (int i = 1; i < MIEN_BLENDSHAPES; i++) /* 0 is "_neutral" */
             if (f->blendshape[i] >= 0.3f) mien_buf_addf(b, "  %s %.2f", mien_blendshape_name[i], (double)f->blendshape[i]);

@@ -61,10 +61,10 @@ static enum mien_code copy_view(struct mien_photo *photo, struct mien_image *out
     return MIEN_OK;
 }
 
-/* The photo with its boxes and points (and mesh, when there) as PNG. */
+/* The photo with its boxes and points (and mesh or 106 points, when there) as PNG. */
 static enum mien_code draw_faces(const char *path, const struct mien_cli_photo *p, struct mien_err *e)
 {
-    static const uint8_t box_colour[3] = {0, 220, 90}, point_colour[3] = {255, 60, 60}, mesh_colour[3] = {80, 180, 255};
+    static const uint8_t box_colour[3] = {0, 220, 90}, point_colour[3] = {255, 60, 60}, mesh_colour[3] = {80, 180, 255}, points106_colour[3] = {255, 210, 0};
     struct mien_image im = {0};
     unsigned char *png = NULL;
     size_t n = 0;
@@ -73,6 +73,8 @@ static enum mien_code draw_faces(const char *path, const struct mien_cli_photo *
     for (int i = 0; code == MIEN_OK && i < p->faces.count; i++) {
         const struct mien_face *f = &p->faces.face[i];
         for (int k = 0; k < f->mesh_points; k++) mien_draw_dot(&im, f->mesh[3 * k], f->mesh[3 * k + 1], line / 2, mesh_colour);
+        for (int k = 0; k < MIEN_POINTS_106 && f->points106 != NULL; k++)
+            mien_draw_dot(&im, f->points106[2 * k], f->points106[2 * k + 1], line / 2, points106_colour);
         mien_draw_rect(&im, f->box.x0, f->box.y0, f->box.x1, f->box.y1, line, box_colour);
         for (int k = 0; k < 5; k++) mien_draw_dot(&im, f->point[2 * k], f->point[2 * k + 1], line + 1, point_colour);
     }
@@ -171,7 +173,7 @@ int mien_verb_analyze(struct mien_cli *cli, int argc, char **argv)
     struct job j = {.cli = cli};
     const char *want = NULL;
     struct mien_opt row[N_FACE_OPTS + 1] = {{"want", MIEN_OPT_TEXT, &want, "LIST", "comma separated: embedding, mesh, pose, eyes, blendshapes, quality, "
-        "expression, age_gender, spoof, deepfake, net_quality, all (default: pose, eyes, quality, expression, age_gender, spoof)", 0, 0}};
+        "expression, age_gender, spoof, deepfake, net_quality, landmarks106, all (default: pose, eyes, quality, expression, age_gender, spoof)", 0, 0}};
     int first;
     face_opts(&j, row + 1);
     int status = mien_cli_parse(cli, argc, argv, row, N_FACE_OPTS + 1, 1, -1, &first);

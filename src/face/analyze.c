@@ -88,6 +88,7 @@ static const struct part {
     {MIEN_WANT_SPOOF, MIEN_ROLE_SPOOF, mien_face_spoof},
     {MIEN_WANT_DEEPFAKE, MIEN_ROLE_DEEPFAKE, mien_face_deepfake},
     {MIEN_WANT_NET_QUALITY, MIEN_ROLE_QUALITY, mien_face_net_quality},
+    {MIEN_WANT_LANDMARKS106, MIEN_ROLE_LANDMARKS106, mien_face_landmarks106},
 };
 enum { PART_COUNT = sizeof PARTS / sizeof PARTS[0] };
 

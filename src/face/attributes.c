@@ -4,6 +4,7 @@
  * emotion that a model does not know stay 0. */
 #include "face/parts.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *const mien_emotion_name[MIEN_EMOTIONS] = {"neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"};
@@ -47,6 +48,31 @@ static int male_index(const struct mien_model *m)
     return 0;
 }
 
+static float age_of(float years) { return years > 0.0f ? (years < 120.0f ? years : 120.0f) : 0.0f; } /* NaN is 0 */
+
+/* One row: female, male, age / 100. InsightFace's python package (model_zoo/attribute.py, Attribute.get) takes the larger of the first two and
+ * rounds 100 times the third; here the two become a probability, whose half is where they are equal. */
+static enum mien_code age_gender_row(const struct mien_face_job *job, const struct mien_model *m, const struct mien_exec *x, struct mien_face *f,
+                                     struct mien_err *e)
+{
+    const float *row;
+    int n;
+    MIEN_TRY(mien_part_output(job, m, x, "gender_age", 3, &row, &n, e));
+    MIEN_FAIL_IF(n != 3, e, MIEN_E_MANIFEST, "model \"%s\": output \"gender_age\" has %d elements, 3 are needed", m->id, n);
+    const float male = 1.0f / (1.0f + expf(row[0] - row[1]));
+    f->male = male > 0.0f ? male : 0.0f; /* also turns NaN into 0 */
+    f->age = age_of(100.0f * row[2]);
+    f->have |= MIEN_WANT_AGE_GENDER;
+    return MIEN_OK;
+}
+
+static bool is_row(const struct mien_model *m)
+{
+    for (int i = 0; i < m->n_outputs; i++)
+        if (strcmp(m->output[i].role, "gender_age") == 0) return true;
+    return false;
+}
+
 enum mien_code mien_face_age_gender(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e)
 {
     const struct mien_model *m;
@@ -56,6 +82,7 @@ enum mien_code mien_face_age_gender(const struct mien_face_job *job, struct mien
     float p[4];
     MIEN_TRY(mien_part_model(job->models, MIEN_ROLE_AGE_GENDER, &m, e));
     MIEN_TRY(mien_part_run(job, m, f, &x, NULL, e));
+    if (is_row(m)) return age_gender_row(job, m, x, f, e);
     MIEN_TRY(mien_part_output(job, m, x, "age", 1, &age, &n, e));
     float years = age[0];
     MIEN_TRY(mien_part_output(job, m, x, "gender", 1, &gender, &n, e));
@@ -63,7 +90,7 @@ enum mien_code mien_face_age_gender(const struct mien_face_job *job, struct mien
     mien_scores(m, gender, n, p);
     int male = male_index(m);
     f->male = male < n ? p[male] : 0.0f;
-    f->age = years > 0.0f ? (years < 120.0f ? years : 120.0f) : 0.0f;
+    f->age = age_of(years);
     f->have |= MIEN_WANT_AGE_GENDER;
     return MIEN_OK;
 }

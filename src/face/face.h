@@ -22,10 +22,11 @@ enum mien_want {
     MIEN_WANT_AGE_GENDER = 1 << 7,
     MIEN_WANT_SPOOF = 1 << 8,
     MIEN_WANT_DEEPFAKE = 1 << 9,
-    MIEN_WANT_NET_QUALITY = 1 << 10 /* the quality network's own score, where the pack has one */
+    MIEN_WANT_NET_QUALITY = 1 << 10, /* the quality network's own score, where the pack has one */
+    MIEN_WANT_LANDMARKS106 = 1 << 11 /* 106 points, where the pack has a network for them */
 };
 
-enum { MIEN_MAX_EMBEDDING = 1024, MIEN_MAX_MESH = 478, MIEN_BLENDSHAPES = 52, MIEN_EMOTIONS = 7 };
+enum { MIEN_MAX_EMBEDDING = 1024, MIEN_MAX_MESH = 478, MIEN_POINTS_106 = 106, MIEN_BLENDSHAPES = 52, MIEN_EMOTIONS = 7 };
 /* Order of emotions: neutral, happy, sad, angry, fearful, disgusted, surprised */
 extern const char *const mien_emotion_name[MIEN_EMOTIONS];
 extern const char *const mien_blendshape_name[MIEN_BLENDSHAPES]; /* "_neutral", "browDownLeft", ... MediaPipe's order */
@@ -45,6 +46,7 @@ struct mien_face {
     float *mesh;              /* n x (x,y,z) photo pixels, z in the same scale, smaller = nearer; in the arena */
     int mesh_points;
     float mesh_presence;
+    float *points106;         /* MIEN_POINTS_106 x (x,y) photo pixels; in the arena */
     float yaw, pitch, roll;   /* degrees: yaw < 0 the nose points to image left; pitch > 0 the nose points up; roll > 0 the head is clockwise in the image */
     float ear_left, ear_right, ear; /* eye aspect ratio of the image-left / image-right eye and their mean */
     float blendshape[MIEN_BLENDSHAPES];

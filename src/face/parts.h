@@ -41,6 +41,7 @@ enum mien_code mien_part_model(const struct mien_models *models, enum mien_role 
                                struct mien_err *e) MIEN_MUST_CHECK;
 
 enum mien_code mien_face_mesh(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_code mien_face_landmarks106(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_blendshapes(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_quality(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_net_quality(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;

@@ -8,7 +8,8 @@ static const struct { int w, h; } PHOTOS[] = {{640, 480}, {480, 640}, {640, 640}
 static const struct { unsigned want; enum mien_role role; } NETS[] = {
     {MIEN_WANT_EMBEDDING, MIEN_ROLE_EMBED}, {MIEN_WANT_MESH, MIEN_ROLE_LANDMARKS}, {MIEN_WANT_BLENDSHAPES, MIEN_ROLE_BLENDSHAPES},
     {MIEN_WANT_EXPRESSION, MIEN_ROLE_EXPRESSION}, {MIEN_WANT_AGE_GENDER, MIEN_ROLE_AGE_GENDER}, {MIEN_WANT_SPOOF, MIEN_ROLE_SPOOF},
-    {MIEN_WANT_DEEPFAKE, MIEN_ROLE_DEEPFAKE}, {MIEN_WANT_NET_QUALITY, MIEN_ROLE_QUALITY}};
+    {MIEN_WANT_DEEPFAKE, MIEN_ROLE_DEEPFAKE}, {MIEN_WANT_NET_QUALITY, MIEN_ROLE_QUALITY},
+    {MIEN_WANT_LANDMARKS106, MIEN_ROLE_LANDMARKS106}};
 
 static enum mien_code warm_detector(struct mien_models *models, struct mien_session *s, int w, int h, struct mien_err *e)
 {

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <time.h>
 
-static const unsigned EVERYTHING = 2 * MIEN_WANT_NET_QUALITY - 1;
+static const unsigned EVERYTHING = 2 * MIEN_WANT_LANDMARKS106 - 1;
 
 /* ---- pure ---- */
 
@@ -108,7 +108,8 @@ static unsigned wants_of_pack(const struct test_pack *p)
     static const struct { unsigned want; enum mien_role role; } NEEDS[] = {
         {MIEN_WANT_EMBEDDING, MIEN_ROLE_EMBED}, {MIEN_WANT_MESH | MIEN_WANT_EYES, MIEN_ROLE_LANDMARKS}, {MIEN_WANT_BLENDSHAPES, MIEN_ROLE_BLENDSHAPES},
         {MIEN_WANT_EXPRESSION, MIEN_ROLE_EXPRESSION}, {MIEN_WANT_AGE_GENDER, MIEN_ROLE_AGE_GENDER}, {MIEN_WANT_SPOOF, MIEN_ROLE_SPOOF},
-        {MIEN_WANT_DEEPFAKE, MIEN_ROLE_DEEPFAKE}, {MIEN_WANT_NET_QUALITY, MIEN_ROLE_QUALITY}};
+        {MIEN_WANT_DEEPFAKE, MIEN_ROLE_DEEPFAKE}, {MIEN_WANT_NET_QUALITY, MIEN_ROLE_QUALITY},
+        {MIEN_WANT_LANDMARKS106, MIEN_ROLE_LANDMARKS106}};
     unsigned wants = EVERYTHING;
     for (size_t i = 0; i < sizeof NEEDS / sizeof NEEDS[0]; i++) {
         const struct mien_model *m = mien_models_role(p->models, NEEDS[i].role, 0);
@@ -131,6 +132,7 @@ static void assert_same_want(const struct mien_face *a, const struct mien_face *
     case MIEN_WANT_AGE_GENDER: assert_true(a->age == b->age && a->male == b->male); break;
     case MIEN_WANT_SPOOF: assert_true(a->live == b->live && a->n_live == b->n_live); break;
     case MIEN_WANT_DEEPFAKE: assert_true(a->genuine == b->genuine); break;
+    case MIEN_WANT_LANDMARKS106: assert_memory_equal(a->points106, b->points106, 2 * MIEN_POINTS_106 * sizeof(float)); break;
     default: assert_true(a->net_quality == b->net_quality); break;
     }
 }
@@ -147,7 +149,7 @@ static void one_want_at_a_time_equals_all_at_once(void **state)
     assert_int_equal(all.count, 1);
     assert_int_equal(all.best, 0);
     assert_int_equal(all.face[0].have & wants, wants);
-    for (unsigned want = 1; want <= MIEN_WANT_NET_QUALITY; want <<= 1) {
+    for (unsigned want = 1; want <= MIEN_WANT_LANDMARKS106; want <<= 1) {
         if (!(wants & want)) continue;
         struct test_photo again = test_photo_open("deepface_pairs", "images/img1.jpg");
         struct mien_faces one = analyze(&p, &again, want, NULL);
@@ -358,7 +360,7 @@ static void time_of_each_want(void **state)
 {
     (void)state;
     static const char *const NAME[] = {"embedding", "mesh", "pose", "eyes", "blendshapes", "quality",
-                                       "expression", "age_gender", "spoof", "deepfake", "net_quality"};
+                                       "expression", "age_gender", "spoof", "deepfake", "net_quality", "landmarks106"};
     char path[4096];
     test_data(path, "deepface_pairs/images/img1.jpg");
     struct test_pack p = test_pack_open(MIEN_PRECISION_AUTO);
@@ -368,7 +370,7 @@ static void time_of_each_want(void **state)
     double detect = 1e9;
     for (int k = 0; k < 5; k++) detect = fmin(detect, processor_ms(&p, &t, 0));
     printf("%dx%d JPEG decoded before, processor time, best of 5, ms: detect %.2f; beyond it:", mien_photo_width(t.photo), mien_photo_height(t.photo), detect);
-    for (int i = 0; i < 11; i++) {
+    for (size_t i = 0; i < sizeof NAME / sizeof NAME[0]; i++) {
         double best = 1e9;
         for (int k = 0; k < 5 && (wants & (1u << i)); k++) best = fmin(best, processor_ms(&p, &t, 1u << i));
         if (wants & (1u << i)) printf(" %s %.2f", NAME[i], best - detect);
