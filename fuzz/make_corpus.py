@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart, fuzz_facebank, fuzz_websocket and fuzz_jwt in fuzz/corpus/. Run
+"""Makes the seed inputs of fuzz_image, fuzz_exif, fuzz_json, fuzz_base64, fuzz_multipart, fuzz_facebank, fuzz_csv, fuzz_websocket and fuzz_jwt in fuzz/corpus/. Run
 once and committed; needs python3-opencv and numpy.
 
 Tiny pictures of every format and of the features that have code of their own; no photograph is among them."""
@@ -166,6 +166,13 @@ def facebanks():
     save('facebank', 'tiny', b'\x001e-45\n1e-50\n')
 
 
+def tables():
+    save('csv', 'plain', b'file,age\na.jpg,20\nb.jpg,\n')
+    save('csv', 'quotes', b'\xef\xbb\xbf"file","a ""note"""\r\n"1,\r\n2",x\r\n\r\n,""')
+    save('csv', 'open', b'file\n"a')
+    save('csv', 'short', b'file,age\na.jpg\n')
+
+
 def frame(first, payload=b'', mask=b'\x37\xfa\x21\x3d', length=None):
     n = len(payload) if length is None else length
     size = bytes([0x80 | n]) if n < 126 else b'\xfe' + struct.pack('>H', n) if n < 65536 else b'\xff' + struct.pack('>Q', n)
@@ -210,6 +217,7 @@ if __name__ == '__main__':
     bodies()
     headers()
     facebanks()
+    tables()
     templates()
     websockets()
     tokens()
