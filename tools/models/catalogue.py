@@ -8,8 +8,8 @@ A model has, besides its identity and licence:
   runtime   the model's part of the run-time manifest (docs/models.md): input, crop, decoder, outputs, thresholds
 
 A pack gives every role a model id, a list of them (an ensemble), null, or {"first_of": [...]}: the first that can be
-obtained. `also` names models that are installed without a role; `adjust` overrides run-time members, because the scale of a crop
-depends on how tightly the pack's detector draws its boxes.
+obtained; a null at its end leaves the role empty when none can. `also` names models that are installed without a role; `adjust`
+overrides run-time members, because the scale of a crop depends on how tightly the pack's detector draws its boxes.
 """
 
 import copy
@@ -56,8 +56,10 @@ class Catalogue:
             if role not in ROLES:
                 raise CatalogueError(f"{origin}: pack {pack.name}: no role is called {role!r}; roles are {', '.join(ROLES)}")
             for candidates in slots(pack.roles[role]):
+                if not candidates or None in candidates[:-1] or candidates == [None]:
+                    raise CatalogueError(f"{origin}: pack {pack.name}, role {role}: first_of names models, and null after them at most")
                 for model_id in candidates:
-                    if model_id not in self.models:
+                    if model_id is not None and model_id not in self.models:
                         raise CatalogueError(f"{origin}: pack {pack.name}, role {role}: no model {model_id!r} in the catalogue")
         for model_id in [*pack.also, *pack.adjust]:
             if model_id not in self.models:
@@ -91,7 +93,7 @@ def hash_text(text):
 
 
 def slots(role_value):
-    """A role's value as a list of slots, each a list of candidate ids."""
+    """A role's value as a list of slots, each a list of candidate ids; None as the last one: the slot may stay empty."""
     if role_value is None:
         return []
     if isinstance(role_value, str):

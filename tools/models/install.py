@@ -111,6 +111,8 @@ class Puller:
         """Before anything is downloaded: a slot that only a mirror could fill, and there is none."""
         for role, value in pack.roles.items():
             for candidates in catalogues.slots(value):
+                if candidates[-1] is None:
+                    continue
                 models = [self.catalogue.models[i] for i in candidates]
                 if not self.mirror and not any(self.recipe_key(m) or self.is_installed(m) for m in models):
                     say(f"{pack.name}: {role} {' or '.join(candidates)}: no mirror, and the original cannot be converted here yet "
@@ -121,15 +123,16 @@ class Puller:
         return "onnx" in model and self.store.hash_of(model["id"] + ".onnx") == model["onnx"]["sha256"]
 
     def first_of(self, pack, role, candidates, obtained):
+        """The id of the first candidate that can be obtained, or None where that is allowed."""
         for position, model_id in enumerate(candidates):
-            if model_id in obtained:
+            if model_id is None or model_id in obtained:
                 return model_id
             try:
                 obtained[model_id] = self.obtain(self.catalogue.models[model_id])
                 return model_id
             except Unobtainable as problem:
                 is_last = position == len(candidates) - 1
-                following = "" if is_last else f"; next: {candidates[position + 1]}"
+                following = "" if is_last else f"; next: {candidates[position + 1] or 'none, the role stays empty'}"
                 say(f"{pack.name}: {role} {model_id}: {problem}{following}")
         raise Unobtainable(f"role {role} of the pack {pack.name} cannot be filled")
 
