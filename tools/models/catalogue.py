@@ -36,9 +36,10 @@ class Pack:
 
 
 class Catalogue:
-    """Models by id and packs by name. `digest` identifies the text it was read from."""
+    """Models by id and packs by name. `digest` identifies the text it was read from, `own` holds the ids of a user's own models."""
 
     def __init__(self, text, origin):
+        self.own = set()
         try:
             spec = json.loads(text)
             self.models = {m["id"]: m for m in spec["models"]}
@@ -79,6 +80,7 @@ class Catalogue:
                     if "path" in original and "npm" not in original:
                         original["path"] = os.path.join(os.path.dirname(os.path.abspath(path)), original["path"])
                 self.models[model["id"]] = model
+                self.own.add(model["id"])
         except OSError as problem:
             raise CatalogueError(f"cannot read the pack {path}: {problem.strerror}") from problem
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -124,10 +126,9 @@ def merged(base, patch):
     return result
 
 
-def manifest_entry(model, pack, file, sha256, size, obtained_from):
-    """One entry of models/local/manifest.json (grammar: docs/models.md)."""
-    entry = {"id": model["id"], "task": model["task"], "file": file, "sha256": sha256, "bytes": size, "licence": model["licence"],
-             "source": model["source"], "obtained_from": obtained_from}
+def manifest_entry(model, pack, facts):
+    """One entry of models/local/manifest.json (grammar: docs/models.md). `facts`: file, sha256, bytes, obtained_from."""
+    entry = {"id": model["id"], "task": model["task"], **facts, "licence": model["licence"], "source": model["source"]}
     if "note" in model:
         entry["note"] = model["note"]
     entry.update(merged(model["runtime"], pack.adjust.get(model["id"], {})))

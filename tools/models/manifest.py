@@ -65,9 +65,7 @@ def check_model(m):
         check_embedding(m)
     if m["task"] == "landmarks106":
         need(m["points_scale"] in ("unit", "signed"), m, "points_scale")
-    need(isinstance(m.get("measured", []), list) and len(m.get("measured", [])) <= 16, m, "measured")
-    for figure in m.get("measured", []):
-        check_figure(m, figure)
+    check_figures(m)
     if m["task"] in ("spoof", "deepfake"):
         need(isinstance(m["live_index"], int) and m["live_index"] >= 0, m, "live_index")
     need(number(m.get("weight", 1)) and m.get("weight", 1) > 0, m, "weight")
@@ -116,28 +114,46 @@ def check_detector(m):
 
 def check_embedding(m):
     need(isinstance(m["dim"], int) and 16 <= m["dim"] <= 1024, m, "dim")
-    thresholds = m["threshold"] if isinstance(m["threshold"], list) else [m["threshold"]]
-    need(1 <= len(thresholds) <= 8, m, "threshold: one, or a list of 1 to 8")
+    need("threshold" in m, m, "threshold is missing")
+
+
+def check_figures(m):
+    """The members `threshold` and `measured`, where they are there."""
+    thresholds = m.get("threshold", [])
+    thresholds = thresholds if isinstance(thresholds, list) else [thresholds]
+    need("threshold" not in m or 1 <= len(thresholds) <= 8, m, "threshold: one, or a list of 1 to 8")
     for t in thresholds:
         check_threshold(m, t)
     detectors = [t["detector"] for t in thresholds]
     need(len(set(detectors)) == len(detectors), m, "threshold: two entries of one detector")
+    measured = m.get("measured", [])
+    need(isinstance(measured, list) and len(measured) <= 16, m, "measured: a list of at most 16")
+    for figure in measured:
+        check_figure(m, figure)
 
 
 def check_threshold(m, t):
-    need(-1 < t["similarity"] < 1 and 0 <= t["fmr"] < 1 and t["slope"] > 0 and isinstance(t["detector"], str), m, "threshold")
+    need(isinstance(t, dict), m, "threshold: not an object")
+    for member, low, high in (("similarity", -1, 1), ("fmr", 0, 1), ("slope", 0.01, 1000)):
+        need(number(t.get(member)) and low <= t[member] <= high, m, f"threshold.{member}: a number of {low} to {high}")
+    need(isinstance(t.get("detector"), str) and len(t["detector"].encode()) < 64, m, "threshold.detector")
+    need(isinstance(t.get("saved", False), bool), m, "threshold.saved")
     curve = t.get("curve")
     if curve is None:
         return
-    need(2 <= len(curve) <= 64 and all(len(point) == 3 and all(map(number, point)) for point in curve), m, "threshold.curve: 2 to 64 [similarity, fmr, fnmr]")
+    need(isinstance(curve, list) and 2 <= len(curve) <= 64 and all(isinstance(point, list) and len(point) == 3 and all(map(number, point)) for point in curve),
+         m, "threshold.curve: 2 to 64 [similarity, fmr, fnmr]")
     need(all(-1 <= s <= 1 and 0 <= fmr <= 1 and 0 <= fnmr <= 1 for s, fmr, fnmr in curve), m, "threshold.curve: out of range")
     need(all(b[0] > a[0] and b[1] <= a[1] and b[2] >= a[2] for a, b in zip(curve, curve[1:])), m, "threshold.curve: similarity must rise, fmr not rise, fnmr not fall")
 
 
 def check_figure(m, figure):
+    need(isinstance(figure, dict), m, "measured: an entry is not an object")
     for member, most in (("measure", 48), ("set", 96), ("conditions", 128)):
         text = figure.get(member, None if member != "conditions" else "-")
         need(isinstance(text, str) and 0 < len(text.encode()) < most, m, f"measured.{member}")
-    need(isinstance(figure["n"], int) and 1 <= figure["n"] < 2 ** 31 and figure["unit"] in UNITS, m, "measured.n, measured.unit")
-    need(all(number(figure[k]) and abs(figure[k]) <= 1e6 for k in ("value", "low", "high")), m, "measured.value, low, high")
+    need(number(figure.get("n")) and isinstance(figure["n"], int) and 1 <= figure["n"] < 2 ** 31, m, "measured.n")
+    need(figure.get("unit") in UNITS, m, "measured.unit")
+    need(isinstance(figure.get("saved", False), bool), m, "measured.saved")
+    need(all(number(figure.get(k)) and abs(figure[k]) <= 1e6 for k in ("value", "low", "high")), m, "measured.value, low, high")
     need(figure["low"] <= figure["value"] <= figure["high"], m, "measured: value is not between low and high")

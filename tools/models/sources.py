@@ -6,6 +6,7 @@ again, and all waiting for dead hosts together is bounded, so a machine that rea
 
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 
 CONNECT_SECONDS = 8  # no answer, or no byte, for so long: give up on the host
 SLOW_SECONDS, SLOW_BYTES_PER_SECOND = 20, 32 * 1024  # after so long, an average below this is as good as no answer
@@ -26,6 +29,16 @@ class Unobtainable(Exception):
 
 class NotTried(Unobtainable):
     """It was not even tried, for a reason that was said before."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One source of one file: `kind` and `what` name it in a line about a failure; `address` gives the whole of it, once it was read."""
+    kind: str
+    what: str
+    address: Callable[[], str]
+    sha256: str
+    read: Callable[[], bytes]
 
 
 def verified(data, sha256, what):
@@ -100,12 +113,16 @@ class Mirror:
     def __bool__(self):
         return bool(self.where)
 
+    def address(self, name):
+        return f"{self.where}/{urllib.parse.quote(name)}" if self.is_url else os.path.join(self.where, name)
+
     def read(self, name):
         if not self.where:
             raise Unobtainable("no mirror (MIEN_MODEL_MIRROR is not set)")
-        if self.is_url:
-            return self.web.read(f"{self.where}/{urllib.parse.quote(name)}")
-        return read_file(os.path.join(self.where, name))
+        return self.web.read(self.address(name)) if self.is_url else read_file(self.address(name))
+
+    def way(self, name, sha256):
+        return Way("mirror", name, lambda: f"mirror {self.address(name)}", sha256, lambda: self.read(name))
 
 
 class Npm:
@@ -120,6 +137,14 @@ class Npm:
     def read(self, package, path):
         self.install()
         return read_file(os.path.join(self.folder, "node_modules", package, path))
+
+    def address(self, package, path):
+        """With the version that is installed, where its package.json says it."""
+        try:
+            with open(os.path.join(self.folder, "node_modules", package, "package.json"), encoding="utf-8") as f:
+                return f"npm {package}@{json.load(f)['version']}:{path}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"npm {package}:{path}"
 
     def install(self):
         """`npm ci` unless node_modules was made from this very lock (./setup leaves the same stamp)."""
@@ -153,27 +178,36 @@ class Npm:
 
 
 def ways_to_read(original, mirror, web, npm):
-    """The sources of one upstream file, in order: (kind, what is read, function)."""
+    """The ways to one upstream file, in order."""
+    sha256 = original["sha256"]
     if "npm" in original:
-        yield f"npm {original['npm']}", original["path"], lambda: npm.read(original["npm"], original["path"])
+        package, path = original["npm"], original["path"]
+        yield Way(f"npm {package}", path, lambda: npm.address(package, path), sha256, lambda: npm.read(package, path))
     elif "path" in original:
-        yield "file", original["path"], lambda: read_file(original["path"])
+        yield Way("file", original["path"], lambda: original["path"], sha256, lambda: read_file(original["path"]))
     if "mirror" in original and mirror:
-        yield "mirror", original["mirror"], lambda: mirror.read(original["mirror"])
+        yield mirror.way(original["mirror"], sha256)
     if "url" in original:
-        yield "url", original["url"], lambda: web.read(original["url"])
+        yield Way("url", original["url"], lambda: original["url"], sha256, lambda: web.read(original["url"]))
 
 
 def first_that_works(ways, say, last="nothing else has it"):
-    """Reads from the first way (kind, what, sha256, function) that gives the right bytes: (kind, bytes). Says one line for each
-    that fails: what was tried, why it failed, what is next (`last` after the last one)."""
+    """Reads from the first way that gives the right bytes: (way, bytes). Says one line for each that fails: what was tried, why it
+    failed, what is next (`last` after the last one)."""
     ways = list(ways)
-    for position, (kind, what, sha256, read) in enumerate(ways):
+    for position, way in enumerate(ways):
         try:
-            return kind, verified(read(), sha256, what)
+            return way, verified(way.read(), way.sha256, way.what)
         except NotTried:
             continue
         except Unobtainable as problem:
             following = ways[position + 1] if position + 1 < len(ways) else None
-            say(f"{kind}: {problem}; next: {following[0] + ' ' + following[1] if following else last}")
+            say(f"{way.kind}: {problem}; next: {following.kind + ' ' + following.what if following else last}")
     raise Unobtainable("no source has it")
+
+
+def together(addresses):
+    """Several files' addresses as one text: of a file that lies beside the first only its name."""
+    first, *others = addresses
+    folder = first.rpartition("/")[0] + "/"
+    return " and ".join([first, *(a.removeprefix(folder) for a in others)])

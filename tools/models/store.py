@@ -14,6 +14,21 @@ STAMP = ".pull.json"
 MANIFEST = "manifest.json"
 
 
+def read_manifest(folder):
+    """The manifest in a folder, None when there is none. Raises ValueError when it is not one."""
+    path = os.path.join(folder, MANIFEST)
+    try:
+        with open(path, encoding="utf-8") as f:
+            manifest = json.load(f)
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"{path}: {problem}") from problem
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("models"), list) or not all(isinstance(m, dict) for m in manifest["models"]):
+        raise ValueError(f"{path}: it has no list of models")
+    return manifest
+
+
 class Store:
     def __init__(self, folder):
         self.folder = folder
@@ -50,14 +65,14 @@ class Store:
                 os.unlink(part)
             raise
 
-    def put(self, name, data, made_from):
-        """Installs a model file; returns its hash. `made_from` says from which inputs, to recognise it next time."""
+    def put(self, name, data, made_from, origin=""):
+        """Installs a file; returns its hash. `made_from` says from which inputs, to recognise it next time; `origin` says it to people."""
         self.write(name, data)
-        return self.remember(name, hashlib.sha256(data).hexdigest(), made_from)
+        return self.remember(name, hashlib.sha256(data).hexdigest(), made_from, origin)
 
-    def remember(self, name, sha256, made_from):
+    def remember(self, name, sha256, made_from, origin):
         status = os.stat(self.path(name))
-        self.files[name] = {"sha256": sha256, "made_from": made_from, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        self.files[name] = {"sha256": sha256, "made_from": made_from, "origin": origin, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
         return sha256
 
     def hash_of(self, name):
@@ -72,13 +87,12 @@ class Store:
         with open(self.path(name), "rb") as f:
             got = hashlib.sha256(f.read()).hexdigest()
         # A changed file is no longer what the recipe made: it counts only by its hash.
-        return self.remember(name, got, known["made_from"] if known and known["sha256"] == got else "")
+        same = known and known["sha256"] == got
+        return self.remember(name, got, known["made_from"] if same else "", known.get("origin", "") if same else "")
 
-    def made_from(self, name):
-        """What an unchanged installed file was made from; "" when unknown."""
-        sha256 = self.hash_of(name)
-        known = self.files.get(name)
-        return known["made_from"] if sha256 and known else ""
+    def told(self, name, what):
+        """`made_from` or `origin` of an unchanged installed file; "" when unknown."""
+        return self.files[name].get(what, "") if self.hash_of(name) else ""
 
     def unchanged(self):
         """True when the manifest and every file it names are as the stamp says."""
@@ -86,11 +100,12 @@ class Store:
         return bool(names) and all(self.hash_of(name) == self.files.get(name, {}).get("sha256") and self.files[name]["sha256"] ==
                                    self.stamp["files"].get(name, {}).get("sha256") for name in names)
 
-    def finish(self, manifest, request, result):
-        """Writes the manifest, then the stamp."""
-        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-        self.put(MANIFEST, text.encode(), "")
+    def finish(self, manifest, old, request, result, saved):
+        """Writes the manifest, unless `old`, the one that is there, says the same; then the stamp. `saved`: figures of models that are not in it."""
+        if manifest != old:
+            self.put(MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode(), "")
+        self.hash_of(MANIFEST)  # remembers one that was edited to say what is wanted
         names = [MANIFEST] + [model["file"] for model in manifest["models"]]
-        stamp = {"request": request, "result": result, "installed": names,
+        stamp = {"request": request, "result": result, "installed": names, "saved": saved,
                  "files": {name: self.files[name] for name in sorted(self.files) if os.path.exists(self.path(name))}}
         self.write(STAMP, (json.dumps(stamp, indent=1) + "\n").encode())
