@@ -12,10 +12,10 @@ const char *const mien_emotion_name[MIEN_EMOTIONS] = {"neutral", "happy", "sad",
 /* The nouns that other data sets and networks use (FER2013, AffectNet, RAF-DB). */
 static const char *const EMOTION_NOUN[MIEN_EMOTIONS] = {"neutral", "happiness", "sadness", "anger", "fear", "disgust", "surprise"};
 
-static int emotion_index(const char *label)
+int mien_emotion_index(const char *word)
 {
     for (int i = 0; i < MIEN_EMOTIONS; i++)
-        if (strcmp(label, mien_emotion_name[i]) == 0 || strcmp(label, EMOTION_NOUN[i]) == 0) return i;
+        if (strcmp(word, mien_emotion_name[i]) == 0 || strcmp(word, EMOTION_NOUN[i]) == 0) return i;
     return -1;
 }
 
@@ -33,7 +33,7 @@ enum mien_code mien_face_expression(const struct mien_face_job *job, struct mien
     mien_scores(m, raw, n, p);
     memset(f->emotion, 0, sizeof f->emotion);
     for (int i = 0; i < n; i++) {
-        int at = m->n_labels == 0 ? (i < MIEN_EMOTIONS ? i : -1) : i < m->n_labels ? emotion_index(m->label[i]) : -1;
+        int at = m->n_labels == 0 ? (i < MIEN_EMOTIONS ? i : -1) : i < m->n_labels ? mien_emotion_index(m->label[i]) : -1;
         if (at >= 0) f->emotion[at] += p[i];
     }
     f->have |= MIEN_WANT_EXPRESSION;

@@ -29,6 +29,8 @@ enum mien_want {
 enum { MIEN_MAX_EMBEDDING = 1024, MIEN_MAX_MESH = 478, MIEN_POINTS_106 = 106, MIEN_BLENDSHAPES = 52, MIEN_EMOTIONS = 7 };
 /* Order of emotions: neutral, happy, sad, angry, fearful, disgusted, surprised */
 extern const char *const mien_emotion_name[MIEN_EMOTIONS];
+/* Index of an emotion by its name, or by the nouns of FER2013, AffectNet and RAF-DB ("happiness", "fear", ...); -1 for other words. */
+int mien_emotion_index(const char *word);
 extern const char *const mien_blendshape_name[MIEN_BLENDSHAPES]; /* "_neutral", "browDownLeft", ... MediaPipe's order */
 
 struct mien_box { float x0, y0, x1, y1; };
@@ -88,6 +90,12 @@ enum mien_code mien_face_analyze(struct mien_models *models, struct mien_session
                                  const struct mien_face_settings *settings, struct mien_arena *arena, struct mien_faces *out,
                                  struct mien_err *e) MIEN_MUST_CHECK;
 
+/* The picture is the cut of one face: nothing is looked for, each network gets the whole picture as if its own rule had cut it. `wants`:
+ * MIEN_WANT_EXPRESSION and MIEN_WANT_AGE_GENDER; MIEN_E_ARG for others and for models that are aligned by 68 landmarks. Box and points of *out
+ * say nothing. */
+enum mien_code mien_face_of_cut(struct mien_models *models, struct mien_session *session, struct mien_photo *photo, unsigned wants,
+                                struct mien_arena *arena, struct mien_face *out, struct mien_err *e) MIEN_MUST_CHECK;
+
 /* The wants that the installed models can answer; 0 without a detector. */
 unsigned mien_face_answerable(const struct mien_models *models);
 
@@ -123,6 +131,8 @@ enum mien_code mien_crop_face(const struct mien_model *m, struct mien_photo *pho
  * 0 for meshes in photo pixels (what mien_face holds). Signs of the angles as in struct mien_face. */
 void mien_pose_from_mesh(const float *mesh, float roi_roll_deg, float *yaw, float *pitch, float *roll);
 void mien_pose_from_points(const float point[10], float *yaw, float *pitch, float *roll); /* coarse, when there is no mesh */
+/* Labels of AFLW2000-3D and 300W-LP in degrees as the product's angles: out[0..2] = yaw, pitch, roll; (-yaw, pitch, roll) while one axis is turned. */
+void mien_pose_from_aflw(double pitch, double yaw, double roll, double out[3]);
 float mien_ear(const float *mesh, bool image_left);
 struct mien_quality mien_quality_of(float detection, float yaw, float pitch, float roll, float laplacian_variance, float area);
 

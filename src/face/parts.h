@@ -26,6 +26,8 @@ void mien_scores(const struct mien_model *m, const float *raw, int n, float *out
 /* P(live) or P(genuine) out of a detector of attacks with n outputs: the probability at live_index; with a single output
  * live_index 0 says that the output is P(live), any other value that it is P(attack). */
 float mien_score_live(const struct mien_model *m, const float *raw, int n);
+/* Mean of a map of n places, each P(live) whatever live_index is (a logit of it when the model's outputs are logits); a place that is no number is 0. */
+float mien_score_map(const struct mien_model *m, const float *raw, int n);
 
 /* run.c: what the crops need to know of a face. */
 struct mien_detection mien_part_detection(const struct mien_face *f);
@@ -39,6 +41,10 @@ enum mien_code mien_part_output(const struct mien_face_job *job, const struct mi
 /* First model of a role that is installed; MIEN_E_MODEL_MISSING otherwise. */
 enum mien_code mien_part_model(const struct mien_models *models, enum mien_role role, const struct mien_model **m,
                                struct mien_err *e) MIEN_MUST_CHECK;
+
+/* cut.c: the box and points for which the crop of `m` is the whole picture, in the middle of a square when it is not square. MIEN_E_ARG for crops by
+ * 68 landmarks and for rules that cut no face. */
+enum mien_code mien_cut_place(const struct mien_model *m, const struct mien_photo *photo, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 
 enum mien_code mien_face_mesh(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;
 enum mien_code mien_face_landmarks106(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e) MIEN_MUST_CHECK;

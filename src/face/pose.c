@@ -113,3 +113,15 @@ void mien_pose_from_points(const float point[10], float *yaw, float *pitch, floa
     struct vec3 i = unit(row_x), j = unit(row_y), k = cross(i, j);
     angles_of_axes((struct vec3){i.x, j.x, k.x}, (struct vec3){i.y, j.y, k.y}, yaw, pitch, roll);
 }
+
+/* There R = Rx(pitch) Ry(yaw) Rz(roll) with y up and z towards the camera (3DDFA, Zhu et al. 2016); here it is D R D with D = diag(1, -1, -1), taken apart as
+ * above. Written out: of the product only five elements are needed. */
+void mien_pose_from_aflw(double pitch, double yaw, double roll, double out[3])
+{
+    static const double RAD = 3.14159265358979323846 / 180.0;
+    const double cx = cos(pitch * RAD), sx = sin(pitch * RAD), cy = cos(yaw * RAD), sy = sin(yaw * RAD), cz = cos(roll * RAD), sz = sin(roll * RAD);
+    const double r00 = cy * cz, r10 = sx * sy * cz - cx * sz, r20 = cx * sy * cz + sx * sz, r21 = cx * sy * sz - sx * cz, r22 = cx * cy;
+    out[0] = -atan2(r20, hypot(r00, r10)) / RAD;
+    out[1] = -atan2(r21, r22) / RAD;
+    out[2] = -atan2(r10, r00) / RAD;
+}

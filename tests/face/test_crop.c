@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "face/inner.h"
+#include "face/parts.h"
 
 /* Red = x / 4, green = y / 4: smooth, so bilinear sampling and block averages keep it exact but for rounding. */
 static struct mien_image ramp(int w, int h)
@@ -323,6 +324,54 @@ static void view_and_full_picture_agree(void **state)
     mien_image_free(&im);
 }
 
+/* The crop of a face that is placed in a picture which is a cut already: the whole picture, in the middle of a square. */
+static void a_cut_is_its_own_crop(void **state)
+{
+    (void)state;
+    static const int SIZE[3][2] = {{480, 480}, {640, 400}, {300, 440}};
+    struct mien_model model[5] = {model_of(MIEN_CROP_BOX, 112, 1.3f), model_of(MIEN_CROP_BOX, 48, 1.0f), aligned(112), aligned(112),
+                                  model_of(MIEN_CROP_FIT_BOX, 80, 2.7f)};
+    model[0].crop.shift_y = 0.1f;
+    model[0].crop.rotate = true;
+    model[3].crop.points = MIEN_POINTS_THREE;
+    model[3].crop.n_points = 3;
+    memcpy(model[3].crop.template_xy, (float[6]){30, 40, 80, 41, 56, 90}, 6 * sizeof(float));
+    for (int i = 0; i < 15; i++) {
+        const struct mien_model *m = &model[i / 3];
+        struct mien_image im = ramp(SIZE[i % 3][0], SIZE[i % 3][1]);
+        struct mien_photo *photo;
+        struct mien_face f = {.point = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}};
+        struct mien_err e = {0};
+        TEST_TRY(mien_photo_from_pixels(&im, &photo, &e), e);
+        TEST_TRY(mien_cut_place(m, photo, &f, &e), e);
+        const struct mien_detection d = mien_part_detection(&f);
+        struct crop c = cut_from(MIEN_CROP_FROM_ANY, m, photo, &d);
+        const bool fit = m->crop.kind == MIEN_CROP_FIT_BOX; /* stretched, and up to two pixels short */
+        const float w = (float)im.width, h = (float)im.height, side = fmaxf(w, h), last = (float)m->width - 0.5f, wide = fit ? w : side, high = fit ? h : side;
+        float x0, y0, x1, y1;
+        mien_affine_apply(&c.to_photo, -0.5f, -0.5f, &x0, &y0);
+        mien_affine_apply(&c.to_photo, last, last, &x1, &y1);
+        const float far[4] = {x0 + 0.5f - 0.5f * (w - wide), y0 + 0.5f - 0.5f * (h - high), x1 + 0.5f - 0.5f * (w + wide), y1 + 0.5f - 0.5f * (h + high)};
+        for (int k = 0; k < 4; k++)
+            if (fabsf(far[k]) > (fit ? 2.5f : 0.05f)) fail_msg("model %d, %.0f x %.0f: edge %d is off by %.2f", i / 3, (double)w, (double)h, k, (double)far[k]);
+        if (!fit) assert_shows(&c, &im, 0.0f);
+        free(c.t);
+        mien_photo_free(&photo);
+        mien_image_free(&im);
+    }
+    struct mien_model landmarks = aligned(112), points = model_of(MIEN_CROP_POINTS, 1, 1);
+    struct mien_image im = ramp(64, 64);
+    struct mien_photo *photo;
+    struct mien_face f;
+    struct mien_err e = {0};
+    landmarks.crop.points = MIEN_POINTS_LANDMARKS68;
+    TEST_TRY(mien_photo_from_pixels(&im, &photo, &e), e);
+    assert_int_equal(mien_cut_place(&landmarks, photo, &f, &e), MIEN_E_ARG);
+    assert_int_equal(mien_cut_place(&points, photo, &f, &e), MIEN_E_ARG);
+    mien_photo_free(&photo);
+    mien_image_free(&im);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +379,7 @@ int main(void)
         cmocka_unit_test(three_points_and_landmarks), cmocka_unit_test(points_on_one_spot_fall_back_to_the_box),
         cmocka_unit_test(boxes_are_squares_about_the_centre), cmocka_unit_test(the_border_is_what_the_rule_says),
         cmocka_unit_test(fit_box_is_the_authors_crop), cmocka_unit_test(nonsense_is_an_error), cmocka_unit_test(view_and_full_picture_agree),
+        cmocka_unit_test(a_cut_is_its_own_crop),
     };
     return cmocka_run_group_tests_name("face/crop", tests, NULL, NULL);
 }

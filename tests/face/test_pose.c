@@ -174,9 +174,9 @@ static void quality_formula(void **state)
     assert_true(mien_quality_of(2.0f, 0, 0, 0, 1e9f, 1e9f).score <= 1.0f);
 }
 
-/* AFLW2000-3D's labels as our angles. There R = Rx(pitch) Ry(yaw) Rz(roll) with y up and z towards the camera (3DDFA); here it
- * is D R D with D = diag(1, -1, -1), taken apart as pose.c does. Without a turn of two axes at once: (-yaw, pitch, roll). */
-static void from_aflw(double pitch, double yaw, double roll, double out[3])
+/* AFLW2000-3D's labels as our angles, by three matrices, so that it shares nothing with pose.c. There R = Rx(pitch) Ry(yaw) Rz(roll)
+ * with y up and z towards the camera (3DDFA); here it is D R D with D = diag(1, -1, -1). */
+static void aflw_by_matrices(double pitch, double yaw, double roll, double out[3])
 {
     double cx = cos(pitch * RAD), sx = sin(pitch * RAD), cy = cos(yaw * RAD), sy = sin(yaw * RAD), cz = cos(roll * RAD), sz = sin(roll * RAD);
     const double x[3][3] = {{1, 0, 0}, {0, cx, sx}, {0, -sx, cx}};
@@ -195,12 +195,24 @@ static void aflw_conversion_keeps_single_turns(void **state)
 {
     (void)state;
     double a[3];
-    from_aflw(20, 0, 0, a);
+    mien_pose_from_aflw(20, 0, 0, a);
     assert_true(is_near(a[0], 0, 1e-9) && is_near(a[1], 20, 1e-9) && is_near(a[2], 0, 1e-9));
-    from_aflw(0, 30, 0, a);
+    mien_pose_from_aflw(0, 30, 0, a);
     assert_true(is_near(a[0], -30, 1e-9) && is_near(a[1], 0, 1e-9));
-    from_aflw(0, 0, 10, a);
+    mien_pose_from_aflw(0, 0, 10, a);
     assert_true(is_near(a[2], 10, 1e-9));
+}
+
+static void aflw_conversion_is_that_of_the_matrices(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 7 * 7 * 7; i++) {
+        const double pitch = 28.0 * (i % 7 - 3), yaw = 29.0 * (i / 7 % 7 - 3), roll = 55.0 * (i / 49 - 3);
+        double got[3], wanted[3];
+        mien_pose_from_aflw(pitch, yaw, roll, got);
+        aflw_by_matrices(pitch, yaw, roll, wanted);
+        for (int k = 0; k < 3; k++) assert_true(is_near(got[k], wanted[k], 1e-9));
+    }
 }
 
 /* 16 faces with true angles, yaw up to 71 degrees. */
@@ -220,7 +232,7 @@ static void pose_of_aflw2000(void **state)
         struct mien_err e = {0};
         struct mien_faces out;
         double truth[3];
-        from_aflw(atof(test_csv_at(&csv, i, "pitch_deg")), atof(test_csv_at(&csv, i, "yaw_deg")), atof(test_csv_at(&csv, i, "roll_deg")), truth);
+        mien_pose_from_aflw(atof(test_csv_at(&csv, i, "pitch_deg")), atof(test_csv_at(&csv, i, "yaw_deg")), atof(test_csv_at(&csv, i, "roll_deg")), truth);
         TEST_TRY(mien_face_analyze(p.models, p.session, t.photo, MIEN_WANT_POSE, NULL, p.arena, &out, &e), e);
         if (out.count > 0) {
             const struct mien_face *f = &out.face[0];
@@ -255,6 +267,7 @@ int main(void)
         cmocka_unit_test(roi_rotation_is_added_and_wrapped), cmocka_unit_test(signs),
         cmocka_unit_test(five_points_give_coarse_angles), cmocka_unit_test(degenerate_points_stay_finite),
         cmocka_unit_test(ear_of_drawn_eyes), cmocka_unit_test(quality_formula),
-        cmocka_unit_test(aflw_conversion_keeps_single_turns), cmocka_unit_test(pose_of_aflw2000)};
+        cmocka_unit_test(aflw_conversion_keeps_single_turns),
+        cmocka_unit_test(aflw_conversion_is_that_of_the_matrices), cmocka_unit_test(pose_of_aflw2000)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
