@@ -199,6 +199,13 @@ int mien_cli_parse_common(struct mien_cli *cli, int argc, char **argv, int *firs
     return status;
 }
 
+double mien_cli_as_written(float v)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.7g", (double)v);
+    return strtod(text, NULL);
+}
+
 void mien_cli_number(struct mien_jw *w, const char *key, double v, int digits)
 {
     mien_jw_key(w, key);

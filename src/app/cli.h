@@ -54,6 +54,7 @@ int mien_verb_audit_list(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_facebank_create(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_identification(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_liveness(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_eval_detection(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv);
 
 /* ---- options ---- */
@@ -75,6 +76,9 @@ int mien_cli_parse(struct mien_cli *cli, int argc, char **argv, const struct mie
 /* The options before the verb: returns -1 and the verb's position in *first, else the exit status. */
 int mien_cli_parse_common(struct mien_cli *cli, int argc, char **argv, int *first);
 void mien_cli_print_common_help(void);
+
+/* An option's float as the decimal number that was meant: 1e-4 of 10,000 comparisons is one. */
+double mien_cli_as_written(float v);
 
 /* ---- errors and output ---- */
 

@@ -35,6 +35,9 @@ struct mien_pairs {
 enum mien_code mien_pairs_parse(const char *text, size_t n, size_t limit, struct mien_arena *arena, struct mien_pairs *out,
                                 struct mien_err *e) __attribute__((warn_unused_result));
 
+/* Comparisons of different people when every image is compared with every other one. */
+uint64_t mien_pairs_impostor(const struct mien_pairs *p);
+
 /* ---- eval_scores.c: comparisons ---- */
 
 /* Unit vectors, one row an image; a missed image has present[i] == false and its row is not read. */
@@ -90,6 +93,23 @@ void mien_eval_wilson(uint64_t k, uint64_t n, double *low, double *high);
 /* Logistic fit P(same) = 1 / (1 + exp(-slope * (similarity - midpoint))) with both classes weighted equally (maximum likelihood by Newton's method). */
 void mien_eval_calibrate(const struct mien_score_counts *c, double *slope, double *midpoint);
 
+/* ---- eval_curve.c: what a manifest keeps of a measurement (docs/models.md) ---- */
+
+enum { MIEN_EVAL_CURVE = 24, MIEN_EVAL_CURVE_ERRORS = 10 };
+struct mien_eval_curve { int n; struct mien_rate_point point[MIEN_EVAL_CURVE]; };
+/* Error rates in even steps of log10(false match rate) from 0.5 down to the rate at which MIEN_EVAL_CURVE_ERRORS false matches are left; the step that is
+ * nearest to `fmr` stands exactly there. By strictly rising similarity, steps that coincide once. n is 0 when there are not two points. */
+void mien_eval_curve(const struct mien_score_counts *c, double fmr, struct mien_eval_curve *out);
+struct mien_jw;
+void mien_eval_curve_json(struct mien_jw *w, const struct mien_eval_curve *curve); /* [[similarity, fmr, fnmr], ...] */
+
+/* The median similarity of genuine comparisons; those without a face have none and do not count. NAN when there are none. */
+double mien_eval_median_genuine(const struct mien_score_counts *c);
+
+/* The rule for a manifest's slope: the median genuine comparison has a confidence of 0.99 (the threshold `similarity` has 0.5): ln(99) / (median - similarity).
+ * (A logistic fit, mien_eval_calibrate, is steeper: nearly every confidence would be 0 or 1.) NAN unless the median is above. */
+double mien_eval_confidence_slope(double median, double similarity);
+
 /* ---- eval_identify.c: searches of a gallery in which not everybody is ---- */
 
 /* What came of searches: the score of the most similar person, or -2 where there was none (no face was found). */
@@ -128,13 +148,39 @@ enum mien_code mien_eval_threshold(const struct mien_embeddings *em, double fmr,
 struct mien_eval_report {
     const char *model, *type, *detector, *pack, *pairs_file, *face;
     size_t pairs, images, missed, persons;
+    uint64_t genuine;
     struct mien_fold_accuracy accuracy;
     uint32_t folds;
     struct mien_rate_point at[4], at_model_threshold; /* at: false match rate 1e-2 ... 1e-5 */
+    struct mien_rate_point at_fmr;                    /* at the rate that --fmr asks for */
+    struct mien_eval_curve curve;
     double equal_error_rate, slope, midpoint;
+    double median_genuine, slope_confidence;          /* NAN when there is none */
     double embed_ms, compare_ms;
 };
 /* A page that needs nothing besides itself: figures, conditions and the DET curve (both axes in normal deviates, Martin et al. 1997). */
 void mien_eval_html(struct mien_buf *b, const struct mien_eval_report *r, const struct mien_score_counts *c);
+
+/* ---- eval_save.c: a measurement written into a manifest ---- */
+
+struct mien_eval_saving {
+    const char *path;    /* manifest.json */
+    const char *sha256;  /* of the model that was measured; "" when the manifest did not say */
+    const char *set;     /* what the photos are called */
+    const struct mien_eval_report *report;
+};
+
+/* Whether a rate can be saved at all, to be asked before hours of work: MIEN_E_ARG when fewer than 30 false matches are expected at `fmr` among `impostor`
+ * comparisons (the rule of 30, ISO/IEC 19795-1); MIEN_E_IO when the manifest cannot be replaced. */
+enum mien_code mien_eval_may_save(const char *path, double fmr, uint64_t impostor, struct mien_err *e) __attribute__((warn_unused_result));
+
+/* The manifest with the measurement in it: in the model's entry the `threshold` of the detector, and `measured` "accuracy" (interval: Wilson's of the right
+ * answers), "TAR at FMR 1e-3" and "TAR at FMR 1e-4" as far as measurable. Entries of the same detector, and of the same measure, set and conditions, are
+ * replaced; a second detector makes a list of a threshold. Every other byte of the text stays. MIEN_E_ARG when the measurement says too little or there is no
+ * room; MIEN_E_MANIFEST when the text is not a manifest with that model. */
+enum mien_code mien_eval_edit(const char *text, size_t n, const struct mien_eval_saving *s, struct mien_buf *out, struct mien_err *e)
+    __attribute__((warn_unused_result));
+/* Does so in the file, which is replaced whole. */
+enum mien_code mien_eval_save(const struct mien_eval_saving *s, struct mien_err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -160,3 +160,13 @@ enum mien_code mien_pairs_parse(const char *text, size_t n, size_t limit, struct
     spread(&r, limit);
     return number_images(&r, out, e);
 }
+
+uint64_t mien_pairs_impostor(const struct mien_pairs *p)
+{
+    uint64_t of_others = 0;
+    for (size_t i = 0, first = 0; i < p->n_images; i++) {
+        if (p->person[i] != p->person[first]) first = i;
+        of_others += first; /* all images before the person's first */
+    }
+    return of_others;
+}

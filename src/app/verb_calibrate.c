@@ -22,14 +22,6 @@ struct calibration {
     char warning[300];         /* "" = none */
 };
 
-/* An option's float as the decimal number that was meant: 1e-4 of 10,000 comparisons is one. */
-static double as_written(float v)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.7g", (double)v);
-    return strtod(text, NULL);
-}
-
 static enum mien_code run(struct calibration *c, struct mien_err *e)
 {
     struct mien_score_counts counts;
@@ -115,7 +107,7 @@ int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv)
     int first;
     const int status = mien_cli_parse(cli, argc, argv, opts, 6, 0, 0, &first);
     if (status >= 0) return status;
-    c.fmr = as_written(fmr);
+    c.fmr = mien_cli_as_written(fmr);
     if (c.fmr <= 0 || (c.images == NULL) == (c.unlabelled == NULL))
         return mien_cli_error("calibrate needs --fmr RATE and either --images DIR or --unlabelled DIR");
     if (strcmp(c.face, "center") != 0 && strcmp(c.face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", c.face);

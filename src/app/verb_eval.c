@@ -21,8 +21,11 @@ enum { MAX_PAIRS_BYTES = 256 << 20, ARENA_BYTES = 1 << 30 };
 
 struct job {
     struct mien_cli *cli;
-    const char *pairs_path, *images_dir, *html_path, *model_id, *face;
+    const char *pairs_path, *images_dir, *html_path, *model_id, *face, *set;
     int limit, threads;
+    bool save;
+    double fmr;
+    char manifest[PATH_MAX]; /* where it is saved */
     struct mien_models *models;
     const struct mien_model *embed;
     struct mien_arena *arena;
@@ -110,6 +113,11 @@ static enum mien_code judge(struct job *j, struct mien_err *e)
     uint64_t start = mien_now_ns();
     MIEN_TRY(mien_eval_all_pairs(&em, j->threads, &j->counts, e));
     for (int i = 0; i < 4; i++) r->at[i] = mien_eval_at_fmr(&j->counts, target[i]);
+    r->at_fmr = mien_eval_at_fmr(&j->counts, j->fmr);
+    mien_eval_curve(&j->counts, j->fmr, &r->curve);
+    r->median_genuine = mien_eval_median_genuine(&j->counts);
+    r->slope_confidence = r->at_fmr.measurable ? mien_eval_confidence_slope(r->median_genuine, r->at_fmr.threshold) : (double)NAN;
+    r->genuine = j->counts.n_genuine;
     r->at_model_threshold = mien_eval_at_threshold(&j->counts, (double)j->embed->threshold);
     r->equal_error_rate = mien_eval_equal_error_rate(&j->counts);
     mien_eval_calibrate(&j->counts, &r->slope, &r->midpoint);
@@ -198,6 +206,13 @@ static void report_json(struct mien_buf *b, const struct job *j)
     mien_cli_number(&w, "slope", r->slope, 5);
     mien_cli_number(&w, "midpoint", r->midpoint, 5);
     mien_jw_end_object(&w);
+    mien_jw_key(&w, "at_fmr");
+    if (r->at_fmr.measurable) point_json(&w, &r->at_fmr);
+    else mien_jw_null(&w);
+    mien_jw_key(&w, "curve");
+    mien_eval_curve_json(&w, &r->curve);
+    mien_cli_number(&w, "median_genuine", r->median_genuine, 6);
+    mien_cli_number(&w, "slope_confidence", r->slope_confidence, 4);
     mien_jw_put_string(&w, "model", r->model);
     mien_jw_put_string(&w, "type", r->type);
     mien_jw_put_string(&w, "detector", r->detector);
@@ -206,6 +221,7 @@ static void report_json(struct mien_buf *b, const struct job *j)
     mien_cli_number(&w, "threads", j->threads, 9);
     mien_cli_number(&w, "embed_ms", round(r->embed_ms), 15);
     mien_cli_number(&w, "compare_ms", round(r->compare_ms), 15);
+    mien_jw_put_string(&w, "saved", j->save ? j->manifest : NULL);
     mien_jw_end_object(&w);
     mien_buf_adds(b, "\n");
 }
@@ -230,6 +246,9 @@ static void report_text(struct mien_buf *b, const struct job *j)
                   100 * r->equal_error_rate);
     mien_buf_addf(b, "calibration: slope %.2f, midpoint %.4f; embedding %.1f s, comparing %.0f ms\n", r->slope, r->midpoint, r->embed_ms * 1e-3,
                   r->compare_ms);
+    if (j->save)
+        mien_buf_addf(b, "saved in %s: threshold %.4f (false match rate %g), slope %.2f, a curve of %d points\n", j->manifest, r->at_fmr.threshold, j->fmr,
+                      r->slope_confidence, r->curve.n);
 }
 
 static enum mien_code write_html(const struct job *j, struct mien_err *e)
@@ -242,13 +261,30 @@ static enum mien_code write_html(const struct job *j, struct mien_err *e)
     return code;
 }
 
+/* Says no before the work instead of after it. */
+static enum mien_code may_save(struct job *j, struct mien_err *e)
+{
+    char dir[PATH_MAX - 16];
+    MIEN_TRY(mien_cli_models_dir(j->cli, dir, sizeof dir, e));
+    snprintf(j->manifest, sizeof j->manifest, "%s/manifest.json", dir);
+    return mien_eval_may_save(j->manifest, j->fmr, mien_pairs_impostor(&j->pairs), e);
+}
+
+static enum mien_code save(const struct job *j, struct mien_err *e)
+{
+    const struct mien_eval_saving s = {j->manifest, j->embed->sha256, j->set != NULL ? j->set : j->report.pairs_file, &j->report};
+    return mien_cli_about(j->manifest, mien_eval_save(&s, e), e);
+}
+
 static enum mien_code run(struct job *j, struct mien_err *e)
 {
     MIEN_TRY(read_pairs(j, e));
+    if (j->save) MIEN_TRY(may_save(j, e));
     MIEN_TRY(embed_all(j, e));
     MIEN_TRY(judge(j, e));
     describe(j);
-    return j->html_path != NULL ? write_html(j, e) : MIEN_OK;
+    if (j->html_path != NULL) MIEN_TRY(write_html(j, e));
+    return j->save ? save(j, e) : MIEN_OK;
 }
 
 static void free_job(struct job *j)
@@ -265,6 +301,7 @@ static void free_job(struct job *j)
 int mien_verb_eval_verification(struct mien_cli *cli, int argc, char **argv)
 {
     static struct job j; /* static for its size only */
+    float fmr = 1e-4f;
     const struct mien_opt opts[] = {
         {"pairs", MIEN_OPT_TEXT, &j.pairs_path, "FILE", "labelled pairs in LFW's format (required)", 0, 0},
         {"images", MIEN_OPT_TEXT, &j.images_dir, "DIR", "photos: DIR/NAME/NAME_0001.jpg (required)", 0, 0},
@@ -272,12 +309,17 @@ int mien_verb_eval_verification(struct mien_cli *cli, int argc, char **argv)
         {"limit", MIEN_OPT_INT, &j.limit, "N", "take N pairs only, evenly spread over the file", 0, 1e9},
         {"threads", MIEN_OPT_INT, &j.threads, "N", "workers (default: one a processor)", 1, 256},
         {"model", MIEN_OPT_TEXT, &j.model_id, "ID", "embed with this installed model instead of the pack's", 0, 0},
-        {"face", MIEN_OPT_TEXT, &j.face, "WHICH", "of several faces: center (default) or largest", 0, 0}};
+        {"face", MIEN_OPT_TEXT, &j.face, "WHICH", "of several faces: center (default) or largest", 0, 0},
+        {"save", MIEN_OPT_FLAG, &j.save, NULL, "write the threshold, its curve and the figures into the models' manifest.json", 0, 0},
+        {"fmr", MIEN_OPT_REAL, &fmr, "RATE", "the threshold's false match rate (default 1e-4)", 1e-9, 0.5},
+        {"set", MIEN_OPT_TEXT, &j.set, "TEXT", "what the photos are called in the manifest (default: the pairs file's name)", 0, 0}};
     struct mien_err e = {0};
     int first;
     j = (struct job){.cli = cli, .threads = mien_cpu_count(), .face = "center"};
-    int status = mien_cli_parse(cli, argc, argv, opts, 7, 0, 0, &first);
+    int status = mien_cli_parse(cli, argc, argv, opts, 10, 0, 0, &first);
     if (status >= 0) return status;
+    j.fmr = mien_cli_as_written(fmr);
+    if (j.set != NULL && (j.set[0] == '\0' || strlen(j.set) >= sizeof((struct mien_measured *)0)->set)) return mien_cli_error("--set has 1 to 95 bytes");
     if (j.pairs_path == NULL || j.images_dir == NULL) return mien_cli_error("eval verification needs --pairs FILE and --images DIR");
     if (strcmp(j.face, "center") != 0 && strcmp(j.face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", j.face);
     struct mien_buf b;
