@@ -1,14 +1,15 @@
 """Structures of published face networks, with random weights. `small` asks for reduced widths and depths.
 
-InsightFace's four (w600k_r50, det_10g, 2d106det, genderage of its model zoo) have the inputs, outputs and declared shapes of the published files."""
+InsightFace's four (w600k_r50, det_10g, 2d106det, genderage of its model zoo) have the inputs, outputs and declared shapes of the published files, Inception
+ResNet v1 and DeepPixBiS those of the files of the facebank project (InceptionResnetV1_vggface2.onnx, OULU_Protocol_2_model_0_0.onnx)."""
 import numpy as np
 
 
 def iresnet(net, small):
     """iResNet-50 as exported in InsightFace's w600k_r50 (Deng et al. 2019; Duta et al. 2020): normalisations after a convolution are
     folded into it, the one before the first convolution of each block stays. 6.3 GMAC at 112x112."""
-    side = 112
-    widths, blocks, out = ([16, 24, 32, 40], [1, 2, 2, 1], 64) if small else ([64, 128, 256, 512], [3, 4, 14, 3], 512)
+    side, out = 112, 512
+    widths, blocks = ([16, 24, 32, 40], [1, 2, 2, 1]) if small else ([64, 128, 256, 512], [3, 4, 14, 3])
     x = net.prelu(net.conv(net.input(['None', 3, side, side], 'input.1'), widths[0]))
     for width, count in zip(widths, blocks):
         for i in range(count):
@@ -186,14 +187,14 @@ def inception_resnet(net, small):
     x = net.bn(x, 1e-3)
     length = net.op('ReduceL2', x, axes=[1], keepdims=1)
     length = net.op('Expand', net.clip(length, 1e-12, 3e38), net.op('Shape', x))
-    net.output(net.op('Div', x, length), 2, 'embedding')
+    net.output(net.op('Div', x, length), 2, 'output')
     return [[[1, 3, 160, 160]], [[2, 3, 160, 160]]]
 
 
 def deeppixbis(net, small):
-    """DeepPixBiS (George and Marcel 2019): DenseNet-161 up to its second transition, a 1x1 map with sigmoid, and one score."""
+    """DeepPixBiS (George and Marcel 2019): DenseNet-161 up to its second transition, a 14x14 map with sigmoid, and one score."""
     growth, start, blocks = (8, 16, (2, 3)) if small else (48, 96, (6, 12))
-    side = 112 if small else 224
+    side = 224
     x = net.relu(net.conv(net.input(['N', 3, side, side]), start, kernel=7, stride=2, pad=3))
     x = net.pool(x, 'MaxPool', 3, 2, 1)
     for count in blocks:
@@ -206,9 +207,9 @@ def deeppixbis(net, small):
         x = net.conv(x, net.channels[x] // 2, kernel=1, gain=1, bias=False)
         x = net.pool(x, 'AveragePool', 2, 2)
     x = net.op('Sigmoid', net.conv(x, 1, kernel=1, pad=0, gain=16))
-    net.output(x, 4, 'map')
+    net.output(x, 4, 'output_pixel')
     flat = net.op('Flatten', x, axis=1)
-    net.output(net.op('Sigmoid', net.gemm(flat, (side // 16) ** 2, 1)), 2, 'score')
+    net.output(net.op('Sigmoid', net.gemm(flat, (side // 16) ** 2, 1)), 2, 'output_binary')
     return [[[1, 3, side, side]]]
 
 
