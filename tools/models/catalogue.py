@@ -4,7 +4,7 @@ A model has, besides its identity and licence:
 
   onnx      the ready ONNX file as a mirror holds it: file, sha256, bytes
   upstream  the published originals: {url | npm + path | path, sha256, bytes, mirror}; `mirror` is where a mirror keeps the original
-  recipe    how the originals become ONNX (recipes.py); a recipe this tool does not have yet leaves only the mirror
+  recipe    how the originals become ONNX (recipes.py), or "none": only a mirror has it ready, and `only_mirror` says why
   runtime   the model's part of the run-time manifest (docs/models.md): input, crop, decoder, outputs, thresholds
 
 A pack gives every role a model id, a list of them (an ensemble), null, or {"first_of": [...]}: the first that can be
@@ -19,6 +19,7 @@ import os
 import re
 
 from manifest import ROLES
+from recipes import RECIPES
 
 
 class CatalogueError(Exception):
@@ -113,6 +114,10 @@ def check_model(model, origin):
         raise CatalogueError(f"{origin}: model id {model['id']!r} must be letters, digits, dot, dash or underscore")
     if model["task"] not in ROLES:
         raise CatalogueError(f"{origin}: model {model['id']}: task {model['task']!r} is not one of {', '.join(ROLES)}")
+    if model["recipe"] not in RECIPES and model["recipe"] != "none":
+        raise CatalogueError(f"{origin}: model {model['id']}: no recipe is called {model['recipe']!r}; recipes are {', '.join(RECIPES)}, none")
+    if model["recipe"] == "none" and (model["upstream"] or "onnx" not in model or "only_mirror" not in model):
+        raise CatalogueError(f"{origin}: model {model['id']}: recipe none needs `onnx` and `only_mirror`, and has no upstream")
     for original in model["upstream"]:
         if not re.fullmatch(r"[0-9a-f]{64}", original.get("sha256", "")):
             raise CatalogueError(f"{origin}: model {model['id']}: an upstream file without sha256 is never used")

@@ -62,8 +62,7 @@ class Puller:
 
     def converted(self, model):
         """ONNX bytes and the ways by which the originals came."""
-        recipe = recipes.RECIPES.get(model["recipe"])
-        if recipe is None or not model["upstream"]:
+        if not model["upstream"]:
             raise Unobtainable(self.only_mirrored(model))
         parts, ways = [], []
         for original in model["upstream"]:
@@ -71,15 +70,16 @@ class Puller:
             parts.append(data)
             ways.append(way)
         try:
-            return recipe(parts, model), ways
+            return recipes.RECIPES[model["recipe"]](parts, model), ways
         except ImportError as problem:
             raise Unobtainable(f"conversion needs Debian's python3-onnx and python3-numpy: {problem}") from problem
         except Exception as problem:  # whatever a converter trips over in a file, the next source is tried
-            raise Unobtainable(f"recipe {model['recipe']!r} failed: {type(problem).__name__}: {str(problem).splitlines()[0] if str(problem) else ''}") from problem
+            raise Unobtainable(f"recipe {model['recipe']!r} failed: {type(problem).__name__}: {''.join(str(problem).splitlines()[:1])}") from problem
 
     @staticmethod
     def only_mirrored(model):
-        return f"only a mirror has it ready, there is no recipe for its original ({model['source']})"
+        why = model.get("only_mirror", "the catalogue has no address of its original")
+        return f"only a mirror has it ready ({why}); the original is {model['source']}"
 
     @staticmethod
     def read(model, ways, last="nothing else has it"):
@@ -87,7 +87,7 @@ class Puller:
 
     @staticmethod
     def recipe_key(model):
-        if model["recipe"] not in recipes.RECIPES or not model["upstream"]:
+        if not model["upstream"]:
             return None
         hashes = " ".join(original["sha256"] for original in model["upstream"])
         return f"{model['recipe']} {recipes.VERSION} {hashlib.sha256(hashes.encode()).hexdigest()[:16]}"
@@ -139,7 +139,7 @@ class Puller:
 
 
 def manifest_of(puller, pack, roles, measured, saved):
-    """The manifest of what was obtained, with the figures that are known. `saved`: id -> figures of this machine, of which only those of the very file count."""
+    """The manifest of what was obtained, with the figures that are known. `saved`: id -> figures of this machine; those of the very file count."""
     models = []
     for model_id, facts in puller.obtained.items():
         entry = catalogues.manifest_entry(puller.catalogue.models[model_id], pack, facts)

@@ -144,7 +144,8 @@ def check_threshold(m, t):
     need(isinstance(curve, list) and 2 <= len(curve) <= 64 and all(isinstance(point, list) and len(point) == 3 and all(map(number, point)) for point in curve),
          m, "threshold.curve: 2 to 64 [similarity, fmr, fnmr]")
     need(all(-1 <= s <= 1 and 0 <= fmr <= 1 and 0 <= fnmr <= 1 for s, fmr, fnmr in curve), m, "threshold.curve: out of range")
-    need(all(b[0] > a[0] and b[1] <= a[1] and b[2] >= a[2] for a, b in zip(curve, curve[1:])), m, "threshold.curve: similarity must rise, fmr not rise, fnmr not fall")
+    for a, b in zip(curve, curve[1:]):
+        need(b[0] > a[0] and b[1] <= a[1] and b[2] >= a[2], m, "threshold.curve: similarity must rise, fmr not rise, fnmr not fall")
 
 
 def check_figure(m, figure):

@@ -80,6 +80,13 @@ def rename(originals, model):
     return surgery.renamed(originals[0], model["rename"])
 
 
+def onnx_batch(originals, model):
+    """An ONNX export for one picture, made independent of the batch; inputs and outputs get the names in the catalogue's `rename`."""
+    import surgery
+
+    return surgery.free_batch(originals[0], model.get("rename", {}))
+
+
 def pytorch(originals, model):
     """A .pth of PyTorch: MiniFASNet, whose variants tell themselves apart by their weights."""
     import minifasnet
@@ -96,4 +103,4 @@ def espdl(originals, model):
 
 
 RECIPES = {"copy": copy, "tfjs": tfjs, "faceapi": faceapi, "keras": keras, "tflite": tflite, "tfpb": tfpb, "espdl": espdl, "openvino": openvino,
-           "yunet": yunet, "scrfd": scrfd, "rename": rename, "pytorch": pytorch}
+           "yunet": yunet, "scrfd": scrfd, "rename": rename, "onnx_batch": onnx_batch, "pytorch": pytorch}

@@ -13,7 +13,9 @@ import numpy as np
 from onnxbuild import Graph, Map, Rows
 
 FLOAT, INT32 = 1, 3  # DataType
-MAX_NODES, MAX_RANK, MAX_SIDE = 10_000, 4, 4096
+MAX_NODES, MAX_RANK, MAX_SIDE, MAX_JOINED = 10_000, 4, 4096, 16
+MAX_REPEATED = 1 << 16  # elements of a tensor that writes one number for all of them
+MAX_WEIGHTS = 1 << 26  # filters of all convolutions, folding makes new ones of each
 
 
 def varint(data, at):
@@ -105,12 +107,17 @@ def tensor(data):
     count = 1
     for dim in shape:
         count *= dim
-    if min(shape, default=1) < 1 or len(content) != 4 * count:
+    repeated = len(content) == 4 and 1 < count <= MAX_REPEATED
+    if min(shape, default=1) < 1 or len(content) != 4 * count and not repeated:
         raise ValueError(f"a tensor of shape {shape} has {len(content)} bytes")
-    array = np.frombuffer(content, "<f4" if dtype == FLOAT else "<i4").reshape(shape)
+    array = np.frombuffer(content, "<f4" if dtype == FLOAT else "<i4")
+    array = np.broadcast_to(array, shape) if repeated else array.reshape(shape)
     if not np.isfinite(array).all():
         raise ValueError("a tensor has numbers that are not finite")
     return array
+
+
+INPUTS = {"Placeholder": 0, "Const": 0, "Identity": 1, "Relu": 1, "Relu6": 1, "Sigmoid": 1, "AvgPool": 1, "FusedBatchNorm": 5, "FusedBatchNormV3": 5}
 
 
 @dataclass
@@ -169,6 +176,9 @@ class Convolution:
     padding: str
     depthwise: bool
 
+    def channels(self):
+        return self.filters.shape[2] * self.filters.shape[3] if self.depthwise else self.filters.shape[3]
+
 
 def expect(value, kind, what):
     if not isinstance(value, kind):
@@ -180,6 +190,7 @@ class Lowering:
     def __init__(self, name):
         self.graph = Graph(name)
         self.values = {}
+        self.weights = 0
 
     def raw(self, reference):
         name = reference.removesuffix(":0")
@@ -194,6 +205,9 @@ class Lowering:
         return value
 
     def build(self, c, filters, bias):
+        self.weights += filters.size
+        if self.weights > MAX_WEIGHTS:
+            raise ValueError(f"more than {MAX_WEIGHTS} weights")
         make = self.graph.depthwise if c.depthwise else self.graph.conv
         y = make(c.x, filters, bias, c.strides, c.padding)
         if y.h < 1 or y.w < 1:
@@ -207,8 +221,8 @@ class Lowering:
         if node.name in self.values:
             raise ValueError("a node of this name is there already")
         inputs = [i for i in node.inputs if not i.startswith("^")]
-        count = {"Placeholder": 0, "Const": 0, "Identity": 1, "Relu": 1, "Sigmoid": 1, "AvgPool": 1, "FusedBatchNorm": 5}.get(node.op, 2)
-        if len(inputs) != count:
+        least, most = (3, MAX_JOINED + 1) if node.op == "ConcatV2" else [INPUTS.get(node.op, 2)] * 2
+        if not least <= len(inputs) <= most:
             raise ValueError(f"{len(inputs)} inputs")
         self.values[node.name] = handler(node, *inputs)
 
@@ -239,17 +253,26 @@ class Lowering:
     def op_FusedBatchNorm(self, node, x, *constants):
         c = expect(self.raw(x), Convolution, "input")
         filters = c.filters.reshape(*c.filters.shape[:2], -1) if c.depthwise else c.filters
-        gain, bias, mean, variance = (expect(self.raw(i), np.ndarray, "constant").astype(np.float64) for i in constants)
-        if any(a.shape != filters.shape[-1:] for a in (gain, bias, mean, variance)) or node.get("is_training", 5, int, 1) or variance.min() < 0:
+        constants = [expect(self.raw(i), np.ndarray, "constant") for i in constants]
+        if any(a.shape != filters.shape[-1:] for a in constants) or node.get("is_training", 5, int, 1) or constants[-1].min() < 0:
             raise ValueError("a batch normalization that is in training or does not fit")
         (epsilon,) = struct.unpack("<f", node.get("epsilon", 4, bytes, b"")[:4].ljust(4, b"\0"))
         if not 0 < epsilon < 1:
             raise ValueError(f"epsilon {epsilon}")
+        gain, bias, mean, variance = (a.astype(np.float64) for a in constants)
         scale = gain / np.sqrt(variance + epsilon)
-        return self.build(c, (filters * scale).reshape(c.filters.shape), bias - mean * scale)
+        filters, offset = filters * scale, bias - mean * scale
+        if max(np.abs(filters).max(), np.abs(offset).max()) > np.finfo(np.float32).max:
+            raise ValueError("folded into its convolution it gives numbers that are too large")
+        return self.build(c, filters.reshape(c.filters.shape), offset)
+
+    op_FusedBatchNormV3 = op_FusedBatchNorm  # they differ in what training needs
 
     def op_Relu(self, _node, x):
         return self.graph.relu(self.layer(x))
+
+    def op_Relu6(self, _node, x):
+        return self.graph.relu6(self.layer(x))
 
     def op_Sigmoid(self, _node, x):
         return self.graph.unary("Sigmoid", self.layer(x))
@@ -259,6 +282,17 @@ class Lowering:
 
     def op_Add(self, _node, a, b):
         return self.graph.add(expect(self.value(a), Map, "input"), expect(self.value(b), Map, "input"))
+
+    op_AddV2 = op_Add  # without text
+
+    def op_ConcatV2(self, _node, *inputs):
+        *maps, axis = [self.value(i) for i in inputs]
+        if not isinstance(axis, np.ndarray) or axis.tolist() not in (3, -1):
+            raise ValueError("it does not join channels")
+        maps = [expect(m, Map, "input") for m in maps]
+        if any((m.h, m.w) != (maps[0].h, maps[0].w) for m in maps) or sum(m.c for m in maps) > MAX_SIDE:
+            raise ValueError("maps of different sizes, or too many channels")
+        return self.graph.concat_channels(maps)
 
     def op_AvgPool(self, node, x):
         y = self.graph.pool(expect(self.value(x), Map, "input"), "AveragePool", node.window("ksize"), node.window("strides"), node.padding())
@@ -278,11 +312,12 @@ class Lowering:
             raise ValueError(f"weights of shape {weights.shape} on {x.dims}, or transposed")
         return self.graph.dense(x, weights)
 
-    def op_BiasAdd(self, _node, x, bias):
-        x, bias = expect(self.value(x), Rows, "input"), expect(self.raw(bias), np.ndarray, "bias")
-        if bias.shape != x.dims:
-            raise ValueError(f"a bias of shape {bias.shape} on {x.dims}")
-        return self.graph.add(x, bias)
+    def op_BiasAdd(self, node, x, bias):
+        x, bias = expect(self.raw(x), (Rows, Convolution), "input"), expect(self.raw(bias), np.ndarray, "bias")
+        wide = x.dims if isinstance(x, Rows) else (x.channels(),)
+        if bias.shape != wide or bias.dtype != np.float32 or node.get("data_format", 2, bytes, b"NHWC") != b"NHWC":
+            raise ValueError(f"a bias of shape {bias.shape} on {wide}, or another layout")
+        return self.build(x, x.filters, bias) if isinstance(x, Convolution) else self.graph.add(x, bias)
 
 
 def convert(network, data, output):
