@@ -16,6 +16,23 @@ float mien_match_confidence(const struct mien_model *embed, float similarity)
     return 1.0f / (1.0f + expf(-embed->calibration_slope * (similarity - embed->threshold)));
 }
 
+float mien_model_fmr(const struct mien_model *embed, float similarity)
+{
+    const struct mien_match_threshold *t = embed->matching;
+    const int n = t != NULL ? t->n_curve : 0;
+    if (n == 0 || !(similarity >= t->curve[0].similarity && similarity <= t->curve[n - 1].similarity)) return NAN;
+    int i = 1;
+    while (i < n - 1 && similarity >= t->curve[i].similarity) i++;
+    const struct mien_rates *a = &t->curve[i - 1], *b = &t->curve[i];
+    if (similarity == a->similarity) return a->fmr;
+    if (similarity == b->similarity) return b->fmr;
+    if (!(b->fmr > 0.0f)) return NAN; /* log10 of nothing */
+    const double from = log10((double)a->fmr), to = log10((double)b->fmr);
+    const double part = ((double)similarity - (double)a->similarity) / ((double)b->similarity - (double)a->similarity);
+    const float fmr = (float)pow(10.0, from + part * (to - from));
+    return fmr > a->fmr ? a->fmr : fmr < b->fmr ? b->fmr : fmr; /* pow may be off by a bit */
+}
+
 enum mien_code mien_l2_normalise(float *v, int n, struct mien_err *e)
 {
     double sum = 0.0;

@@ -107,6 +107,10 @@ enum mien_code mien_face_warm(struct mien_models *models, struct mien_session *s
 float mien_similarity_cosine(const float *a, const float *b, int dim);
 /* Calibrated 0..1, strictly increasing in similarity, 0.5 at the model's default threshold. */
 float mien_match_confidence(const struct mien_model *embed, float similarity);
+/* The share of different people whose comparison has at least this similarity, from the calibration curve of the model's threshold: at a point of the curve
+ * that point's rate, between two log10(rate) is linear. It never rises with the similarity. NAN outside of the curve, between two points of which one has no
+ * false match, and without a curve: never an extrapolation. */
+float mien_model_fmr(const struct mien_model *embed, float similarity);
 
 /* ---- rooms' inner parts, used by analyze() and by tests ---- */
 

@@ -170,6 +170,7 @@ static enum mien_code read_identity(const struct reader *r, struct mien_model *m
     if (m->sha256[0] != 0 && strspn(m->sha256, "0123456789abcdef") != 64) return WRONG(r, "sha256", "is not 64 lower-case hexadecimal digits");
     MIEN_TRY(read_text(r, "licence", false, m->licence, sizeof m->licence));
     MIEN_TRY(read_text(r, "source", false, m->source, sizeof m->source));
+    MIEN_TRY(read_text(r, "obtained_from", false, m->obtained_from, sizeof m->obtained_from));
     MIEN_TRY(read_choice(r, "precision", false, precisions, COUNT(precisions), &precision));
     m->f32_only = precision == 1;
     m->weight = 1.0f;
@@ -362,6 +363,7 @@ static enum mien_code read_threshold(const struct reader *entry, const struct mi
     MIEN_TRY(read_float(&r, "fmr", false, 0.0, 1.0, &t->fmr));
     MIEN_TRY(read_float(&r, "slope", true, 0.01, 1000.0, &t->slope));
     MIEN_TRY(read_text(&r, "detector", false, t->detector, sizeof t->detector));
+    MIEN_TRY(read_bool(&r, "saved", &t->saved));
     MIEN_TRY(member(&r, "curve", false, &curve));
     if (curve == NULL) return MIEN_OK;
     const size_t n = mien_json_size(curve);
@@ -409,6 +411,7 @@ static enum mien_code read_figure(const struct reader *entry, const struct mien_
     MIEN_TRY(read_text(&r, "measure", true, f->measure, sizeof f->measure));
     MIEN_TRY(read_text(&r, "set", true, f->set, sizeof f->set));
     MIEN_TRY(read_text(&r, "conditions", false, f->conditions, sizeof f->conditions));
+    MIEN_TRY(read_bool(&r, "saved", &f->saved));
     MIEN_TRY(read_int(&r, "n", true, 1, INT_MAX, &n));
     MIEN_TRY(read_choice(&r, "unit", true, units, COUNT(units), &unit));
     for (int k = 0; k < COUNT(number); k++) {

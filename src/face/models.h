@@ -44,6 +44,7 @@ struct mien_measured {
     char measure[48], set[96], unit[12], conditions[128]; /* unit: rate (0..1), degrees, years, points; conditions may be "" */
     uint64_t n;
     double value, low, high;             /* low, high: 95 % interval */
+    bool saved;                          /* on this machine */
 };
 
 /* Of a recognition model, with faces found by one detector (manifest "threshold"). */
@@ -51,12 +52,13 @@ struct mien_match_threshold {
     float similarity, fmr;               /* cosine, and the false match rate that was measured at it; 0 when unmeasured */
     float slope;                         /* confidence = 1 / (1 + exp(-slope * (similarity - threshold))) */
     char detector[64];                   /* "" when the manifest does not say */
+    bool saved;                          /* measured on this machine */
     int n_curve;                         /* 0, or 2 and more: error rates by rising similarity */
     struct mien_rates { float similarity, fmr, fnmr; } curve[64];
 };
 
 struct mien_model {
-    char id[64], file[256], task[32], licence[256], source[256], sha256[65];
+    char id[64], file[256], task[32], licence[256], source[256], obtained_from[256], sha256[65];
     bool f32_only;                       /* manifest "precision": "f32" */
     int width, height;                   /* input size used; detectors: the first of sizes[] */
     struct mien_tensor_spec spec;

@@ -37,6 +37,31 @@ static void confidence_is_calibrated(void **state)
     assert_true(mien_match_confidence(&m, 0.7f) > 0.99f && mien_match_confidence(&m, 0.0f) < 0.03f);
 }
 
+static void the_curve_is_never_left(void **state)
+{
+    (void)state;
+    struct mien_match_threshold t = {.n_curve = 5, .curve = {{0.1f, 0.5f, 0}, {0.15f, 1e-2f, 0}, {0.2f, 1e-2f, 0}, {0.27f, 1e-4f, 0.1f}, {0.3f, 1e-6f, 0.2f}}};
+    const struct mien_model m = {.matching = &t, .threshold = 0.27f}, none = {.threshold = 0.27f};
+    for (int i = 0; i < t.n_curve; i++) assert_true(mien_model_fmr(&m, t.curve[i].similarity) == t.curve[i].fmr);
+    assert_true(fabsf(mien_model_fmr(&m, 0.235f) / 1e-3f - 1) < 1e-4f); /* half way between 1e-2 and 1e-4 */
+    assert_true(fabsf(mien_model_fmr(&m, 0.285f) / 1e-5f - 1) < 1e-4f);
+    assert_true(mien_model_fmr(&m, 0.17f) == 1e-2f);
+    float before = 1.0f;
+    for (int i = 100000; i <= 300000; i++) { /* floats that rise, the curve's own among them */
+        const float similarity = (float)i * 1e-6f, fmr = mien_model_fmr(&m, similarity);
+        if (similarity < 0.1f || similarity > 0.3f) continue; /* rounding */
+        assert_true(fmr <= before && fmr > 0.0f);
+        before = fmr;
+    }
+    assert_true(isnan(mien_model_fmr(&m, nextafterf(0.1f, 0.0f))) && isnan(mien_model_fmr(&m, nextafterf(0.3f, 1.0f))));
+    assert_true(isnan(mien_model_fmr(&m, -1.0f)) && isnan(mien_model_fmr(&m, 1.0f)) && isnan(mien_model_fmr(&m, NAN)));
+    assert_true(isnan(mien_model_fmr(&none, 0.27f)));
+    t.curve[4].fmr = 0.0f; /* no false match was seen */
+    assert_true(mien_model_fmr(&m, 0.27f) == 1e-4f && isnan(mien_model_fmr(&m, 0.28f)) && mien_model_fmr(&m, 0.3f) == 0.0f);
+    t.n_curve = 0;
+    assert_true(isnan(mien_model_fmr(&m, 0.27f)));
+}
+
 /* ---- over models and photos ---- */
 
 static const float *embed(struct test_pack *p, struct mien_photo *photo, int *faces)
@@ -274,7 +299,8 @@ static void labelled_faces_in_the_wild(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cosine_and_norm), cmocka_unit_test(confidence_is_calibrated), cmocka_unit_test(persons_are_told_apart),
+        cmocka_unit_test(cosine_and_norm), cmocka_unit_test(confidence_is_calibrated), cmocka_unit_test(the_curve_is_never_left),
+        cmocka_unit_test(persons_are_told_apart),
         cmocka_unit_test(orientations_mirror_and_format_keep_the_person), cmocka_unit_test(the_view_serves_as_well_as_the_full_picture),
         cmocka_unit_test(types_agree), cmocka_unit_test(labelled_faces_in_the_wild),
     };

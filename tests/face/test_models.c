@@ -10,16 +10,21 @@
     "{\"id\":\"d\",\"task\":\"detect\",\"file\":\"d.onnx\",\"input\":{\"width\":640,\"height\":640,\"channels\":\"bgr\",\"mean\":[104,117,123]},"    \
     "\"crop\":{\"kind\":\"letterbox\"},\"decoder\":\"retinaface\",\"sizes\":[640,320],\"levels\":[{\"stride\":8,\"anchors\":2,\"sizes\":[16,32]}],"   \
     "\"score_threshold\":0.5,\"nms_iou\":0.4,\"outputs\":{\"bbox\":\"a\",\"conf\":\"b\",\"landm\":\"c\"}}"
-#define EMBEDDER                                                                                                                                     \
+#define EMBEDDED(threshold)                                                                                                                          \
     "{\"id\":\"e-1.0_x\",\"task\":\"embed\",\"file\":\"e.onnx\",\"licence\":\"MIT\",\"precision\":\"f32\",\"input\":{\"width\":112,\"height\":112,"   \
     "\"channels\":\"rgb\",\"mean\":[127.5],\"scale\":[0.5]},\"crop\":{\"kind\":\"align\",\"points\":\"landmarks68\",\"index\":[45,36],"               \
-    "\"template\":[1,2,3,4]},\"dim\":128,\"outputs\":{\"embedding\":\"out\"},\"threshold\":{\"similarity\":0.25,\"fmr\":0.001,\"slope\":14}}"
+    "\"template\":[1,2,3,4]},\"dim\":128,\"outputs\":{\"embedding\":\"out\"},\"threshold\":" threshold "}"
+#define EMBEDDER EMBEDDED(RATES)
 #define SPOOF                                                                                                                                        \
     "{\"id\":\"s\",\"task\":\"spoof\",\"file\":\"s.onnx\",\"input\":{\"width\":80,\"height\":80,\"channels\":\"rgb\"},\"crop\":{\"kind\":\"box\","     \
     "\"scale\":1.5,\"rotate\":true,\"shift_y\":-0.1,\"border\":\"reflect101\",\"filter\":\"area_lanczos\"},\"outputs\":{\"prob\":\"p\"},"             \
     "\"labels\":[\"real\",\"spoof\"],\"live_index\":0,\"softmax\":true,\"weight\":2,\"licence\":null,\"golden\":{\"any\":[1]}}"
 #define POINTS                                                                                                                                       \
     "{\"id\":\"p\",\"task\":\"blendshapes\",\"file\":\"p.onnx\",\"crop\":{\"kind\":\"points\",\"mesh\":[0,1,477]},\"outputs\":{\"blendshapes\":\"b\"}}"
+#define RATES "{\"similarity\":0.25,\"fmr\":0.001,\"slope\":14}" /* in EMBEDDER */
+#define FIGURE                                                                                                                                       \
+    "{\"measure\":\"accuracy\",\"set\":\"LFW\",\"n\":1200,\"value\":0.9,\"low\":0.8,\"high\":0.95,\"unit\":\"rate\",\"conditions\":\"c\",\"saved\":true}"
+#define FIGURED(figures) EMBEDDED(RATES ",\"measured\":" figures)
 #define PACK(models, roles) "{\"version\":1,\"pack\":\"test\",\"models\":[" models "],\"roles\":{" roles "}}"
 
 static enum mien_code parse(const char *json, struct mien_models **m, struct mien_err *e)
@@ -127,6 +132,34 @@ static const struct { const char *model, *from, *to, *says; } WRONG[] = {
     {EMBEDDER, "\"slope\":14", "\"slope\":0", "\"e-1.0_x\": threshold.slope: "},
     {EMBEDDER, "\"embedding\":\"out\"", "\"emb\":\"out\"", "\"e-1.0_x\": outputs: no \"embedding\""},
     {EMBEDDER, "\"kind\":\"align\"", "\"kind\":\"letterbox\"", "\"e-1.0_x\": crop.kind: "},
+    {EMBEDDER, RATES, "7", "\"e-1.0_x\": threshold: is neither an object nor a list"},
+    {EMBEDDER, RATES, "[]", "\"e-1.0_x\": threshold: is a list of 0"},
+    {EMBEDDER, RATES, "[1,2,3,4,5,6,7,8,9]", "\"e-1.0_x\": threshold: is a list of 9; 1 to 8 are allowed"},
+    {EMBEDDER, RATES, "[" RATES ",7]", "\"e-1.0_x\": threshold: is neither"},
+    {EMBEDDER, RATES, "[" RATES "," RATES "]", "\"e-1.0_x\": threshold: has two entries of one detector"},
+    {EMBEDDER, "\"fmr\":0.001", "\"fmr\":2", "\"e-1.0_x\": threshold.fmr: "},
+    {EMBEDDER, "\"fmr\":0.001", "\"detector\":\"\"", "\"e-1.0_x\": threshold.detector: "},
+    {EMBEDDER, "\"fmr\":0.001", "\"saved\":1", "\"e-1.0_x\": threshold.saved: is neither true nor false"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":{}", "\"e-1.0_x\": threshold.curve: is not a list of 2 to 64 points"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0]]", "\"e-1.0_x\": threshold.curve: is not a list of 2 to 64 points"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0],[0.1,0.4]]", "\"e-1.0_x\": threshold.curve: [1] is not [similarity, fmr, fnmr]"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0],[0.1,\"a\",0]]", "\"e-1.0_x\": threshold.curve: [1] is not"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[-2,0.5,0],[0.1,0.4,0]]", "\"e-1.0_x\": threshold.curve: [0] is out of range"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0],[0.1,0.4,1.5]]", "\"e-1.0_x\": threshold.curve: [1] is out of range"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0],[0,0.4,0]]", "\"e-1.0_x\": threshold.curve: [1]: similarity must rise"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0],[0.1,0.6,0]]", "\"e-1.0_x\": threshold.curve: [1]: similarity must rise, fmr not rise"},
+    {EMBEDDER, "\"fmr\":0.001", "\"curve\":[[0,0.5,0.1],[0.1,0.4,0]]", "\"e-1.0_x\": threshold.curve: [1]: similarity must rise"},
+    {FIGURED("[" FIGURE "]"), "[{", "7,\"a\":[{", "\"e-1.0_x\": measured: is not a list of at most 16 objects"},
+    {FIGURED("[" FIGURE "]"), "[{", "[[],{", "\"e-1.0_x\": measured: [0] is not an object"},
+    {FIGURED("[" FIGURE "]"), "[{", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,{", "\"e-1.0_x\": measured: is not a list"},
+    {FIGURED("[" FIGURE "," FIGURE "]"), "},{\"measure\":\"accuracy\"", "},{\"a\":1", "\"e-1.0_x\": measured[1].measure: is missing"},
+    {FIGURED("[" FIGURE "]"), "\"LFW\"", "5", "\"e-1.0_x\": measured[0].set: is not a string"},
+    {FIGURED("[" FIGURE "]"), "1200", "0", "\"e-1.0_x\": measured[0].n: is not an integer in 1 "},
+    {FIGURED("[" FIGURE "]"), "\"value\":0.9", "\"value\":0.99", "\"e-1.0_x\": measured[0].value: is not between low and high"},
+    {FIGURED("[" FIGURE "]"), "\"low\":0.8,", "", "\"e-1.0_x\": measured[0].low: is missing"},
+    {FIGURED("[" FIGURE "]"), "\"rate\"", "\"metres\"", "\"e-1.0_x\": measured[0].unit: is not one of rate, degrees, years, points"},
+    {FIGURED("[" FIGURE "]"), "\"c\"", "\"\"", "\"e-1.0_x\": measured[0].conditions: has 0 bytes"},
+    {FIGURED("[" FIGURE "]"), "true", "\"yes\"", "\"e-1.0_x\": measured[0].saved: is neither"},
     {SPOOF, "\"scale\":1.5", "\"scale\":0", "\"s\": crop.scale: is outside"},
     {SPOOF, "\"scale\":1.5,", "", "\"s\": crop.scale: is missing"},
     {SPOOF, "\"live_index\":0,", "", "\"s\": live_index: is missing"},
@@ -180,6 +213,52 @@ static void the_pack_itself_is_checked(void **state)
         if (code != MIEN_E_MANIFEST || strstr(e.msg, CASES[i].says) == NULL)
             fail_msg("case %zu: expected \"%s\", got %s \"%s\"", i, CASES[i].says, mien_code_name(code), e.msg);
     }
+}
+
+/* ---- thresholds and figures ---- */
+
+static const struct mien_model *embedder(const char *json, struct mien_models **m)
+{
+    struct mien_err e;
+    TEST_TRY(parse(json, m, &e), e);
+    return mien_models_find(*m, "e-1.0_x");
+}
+
+static void the_threshold_is_that_of_the_detector(void **state)
+{
+    (void)state;
+    struct mien_models *m;
+    const struct mien_model *x = embedder(PACK(DETECTOR "," EMBEDDER, "\"detect\":\"d\""), &m);
+    assert_true(x->n_thresholds == 1 && x->matching == x->thresholds && x->threshold_fmr == 0.001f && !x->threshold_foreign && !x->matching->saved);
+    mien_models_free(&m);
+#define OTHERS "{\"similarity\":0.5,\"fmr\":0.01,\"detector\":\"other\",\"slope\":20}"
+#define OWN "{\"similarity\":0.25,\"fmr\":0.0001,\"detector\":\"d\",\"slope\":15,\"saved\":true,\"curve\":[[0.1,0.5,0],[0.25,0.0001,0.125]]}"
+    x = embedder(PACK(EMBEDDED("[" OTHERS "," OWN "," RATES "]") "," DETECTOR, "\"detect\":\"d\""), &m); /* the model stands before the detector */
+    assert_true(x->n_thresholds == 3 && x->matching == &x->thresholds[1] && !x->threshold_foreign);
+    assert_true(x->threshold == 0.25f && x->threshold_fmr == 0.0001f && x->calibration_slope == 15.0f && x->matching->saved);
+    assert_true(x->matching->n_curve == 2 && x->matching->curve[1].similarity == 0.25f && x->matching->curve[1].fnmr == 0.125f);
+    mien_models_free(&m);
+    x = embedder(PACK(DETECTOR "," EMBEDDED("[" OTHERS "]"), "\"detect\":\"d\""), &m);
+    assert_true(x->threshold == 0.5f && x->threshold_foreign);
+    mien_models_free(&m);
+    x = embedder(PACK(EMBEDDED("[" OTHERS "," OWN "]"), ""), &m); /* no detector at all */
+    assert_true(x->threshold == 0.5f && !x->threshold_foreign && x->n_measured == 0);
+    mien_models_free(&m);
+}
+
+static void figures_are_read(void **state)
+{
+    (void)state;
+    struct mien_models *m;
+    const struct mien_model *x = embedder(PACK(FIGURED("[" FIGURE ",{\"measure\":\"yaw\",\"set\":\"AFLW\",\"n\":16,\"value\":4.5,\"low\":4,\"high\":5,"
+                                                       "\"unit\":\"degrees\"}],\"obtained_from\":\"a mirror\""), ""), &m);
+    assert_string_equal(x->obtained_from, "a mirror");
+    assert_int_equal(x->n_measured, 2);
+    const struct mien_measured *a = &x->measured[0], *b = &x->measured[1];
+    assert_true(strcmp(a->measure, "accuracy") == 0 && strcmp(a->set, "LFW") == 0 && strcmp(a->conditions, "c") == 0 && strcmp(a->unit, "rate") == 0);
+    assert_true(a->n == 1200 && a->value == 0.9 && a->low == 0.8 && a->high == 0.95 && a->saved);
+    assert_true(strcmp(b->unit, "degrees") == 0 && b->conditions[0] == 0 && b->value == 4.5 && !b->saved);
+    mien_models_free(&m);
 }
 
 static void what_is_not_installed_is_said(void **state)
@@ -278,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_is_read), cmocka_unit_test(every_mistake_is_named), cmocka_unit_test(the_pack_itself_is_checked),
+        cmocka_unit_test(the_threshold_is_that_of_the_detector), cmocka_unit_test(figures_are_read),
         cmocka_unit_test(what_is_not_installed_is_said), cmocka_unit_test(every_installed_network_opens), cmocka_unit_test(threads_share_one_network),
         cmocka_unit_test(warming_runs_what_is_wanted),
     };
