@@ -14,6 +14,7 @@ struct mien_serve_settings {
     const char *data_dir, *data_folder, *facebank, *log_level;
     const char *redis_url, *template_key, *template_key_previous, *template_salt; /* "" = not given */
     const char *embedding_model;
+    const char *resnet, *deeppix; /* "" = the pack's networks */
     int embedding_dim;
     const char *database_url, *jwt_keys_dir, *test_challenges; /* the same */
     int audit_retention_days;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/own_models.h"
 #include "base/file.h"
 #include "codec/base64.h"
 
@@ -23,7 +24,7 @@ int mien_reach_begin(struct mien_cli *cli, int argc, char **argv, const struct m
     for (int i = 0; i < n_opts; i++) all[i] = opts[i];
     all[n_opts] = (struct mien_opt){"server", MIEN_OPT_TEXT, &r->server, "URL",
                                     "the server that has the gallery; its key is $MIEN_API_KEY (default: open the gallery here, or HOST and PORT)", 0, 0};
-    const int status = mien_config_read_with(cli, argc, argv, all, n_opts + N_REACH, "DATA_DIR|PORT", at_least, at_most, first, &r->config);
+    const int status = mien_config_read_with(cli, argc, argv, all, n_opts + N_REACH, "DATA_DIR|PORT|DATA_FOLDER|RESNET", at_least, at_most, first, &r->config);
     if (status >= 0) return status;
     mien_keep_memory_private();
     const enum mien_code code = mien_config_settings(r->config, &r->settings, &e);
@@ -66,7 +67,7 @@ static bool find_server(struct mien_reach *r, char url[300])
 static enum mien_code open_here(struct mien_reach *r, enum mien_reach_for what, struct mien_err *e)
 {
     if (what == MIEN_REACH_STORE) return mien_people_store(&r->settings, false, &r->people, e);
-    MIEN_TRY(mien_cli_models(r->cli, NULL, &r->models, e));
+    MIEN_TRY(mien_own_models(r->cli, &r->settings, MIEN_OWN_RESNET, &r->models, e));
     MIEN_TRY(mien_people_gallery(&r->settings, r->models, &r->people, e));
     r->embed = mien_models_role(r->models, MIEN_ROLE_EMBED, 0);
     return MIEN_OK;

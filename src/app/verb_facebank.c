@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/own_models.h"
 #include "app/people.h"
 #include "base/file.h"
 #include "base/thread.h"
@@ -89,9 +90,12 @@ static enum mien_code write_rows(struct making *m, const char *path, struct mien
     return code;
 }
 
-static enum mien_code make_bank(struct mien_cli *cli, struct making *m, const char *images, const char *output, struct mien_err *e)
+static enum mien_code make_bank(struct mien_cli *cli, const struct mien_config *config, struct making *m, const char *images, const char *output,
+                                struct mien_err *e)
 {
-    MIEN_TRY(mien_cli_models(cli, NULL, &m->models, e));
+    struct mien_serve_settings settings;
+    MIEN_TRY(mien_config_settings(config, &settings, e));
+    MIEN_TRY(mien_own_models(cli, &settings, MIEN_OWN_RESNET, &m->models, e));
     const struct mien_model *model = mien_models_role(m->models, MIEN_ROLE_EMBED, 0);
     MIEN_FAIL_IF(model == NULL, e, MIEN_E_MODEL_MISSING, "the pack \"%.64s\" has no recognition model", mien_models_pack(m->models));
     m->dim = model->dim;
@@ -127,13 +131,16 @@ int mien_verb_facebank_create(struct mien_cli *cli, int argc, char **argv)
     const char *images = NULL, *output = NULL;
     const struct mien_opt opts[] = {{"images", MIEN_OPT_TEXT, &images, "DIR", "the photos; folders below it count", 0, 0},
                                     {"output", MIEN_OPT_TEXT, &output, "FILE", "the facebank, mode 0600", 0, 0}};
+    struct mien_config *config;
     int first;
-    int status = mien_cli_parse(cli, argc, argv, opts, 2, 0, 0, &first);
+    int status = mien_config_read_with(cli, argc, argv, opts, 2, "DATA_DIR|DATA_FOLDER|RESNET", 0, 0, &first, &config);
     if (status >= 0) return status;
-    if (images == NULL || output == NULL) return mien_cli_error("facebank create needs --images DIR and --output FILE");
-    const enum mien_code code = make_bank(cli, &m, images, output, &e);
+    const bool complete = images != NULL && output != NULL;
+    const enum mien_code code = complete ? make_bank(cli, config, &m, images, output, &e)
+                                         : MIEN_FAIL(&e, MIEN_E_ARG, "facebank create needs --images DIR and --output FILE");
     const int rows = m.rows, left_out = (int)m.n - rows;
     free_making(&m);
+    mien_config_free(&config);
     if (code != MIEN_OK) return mien_cli_fail(&e);
     mien_buf_init(&out, 256);
     mien_buf_addf(&out, cli->json ? "{\"rows\":%d,\"left_out\":%d}\n" : "%d rows, %d photos left out\n", rows, left_out);

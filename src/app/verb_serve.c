@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "app/own_models.h"
 #include "app/sessions.h"
 #include "base/log.h"
 #include "mien.h"
@@ -140,7 +141,7 @@ static enum mien_code serve(const struct mien_cli *cli, struct mien_serve_settin
     MIEN_TRY(mien_data_dir(s, true, dir, e));
     MIEN_TRY(find_facebank(s, dir, found, e));
     pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads, which inherit it */
-    enum mien_code code = mien_cli_models(cli, NULL, &models, e);
+    enum mien_code code = mien_own_models(cli, s, MIEN_OWN_ALL, &models, e);
     if (code == MIEN_OK) code = open_people(s, models, &people, e);
     if (code == MIEN_OK) code = mien_sessions_open(s, dir, &sessions, e);
     if (code == MIEN_OK) code = mien_service_create(&s->service, models, &service, e);

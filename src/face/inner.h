@@ -10,6 +10,27 @@ struct mien_json;
 enum mien_code mien_model_parse(const struct mien_json *entry, int number, struct mien_model *m, struct mien_err *e) MIEN_MUST_CHECK;
 void mien_model_clear(struct mien_model *m);
 
+/* models.c: the network in the file at `path`, with the model's settings; its outputs are those of the entry. */
+enum mien_code mien_model_open(const struct mien_model *model, const char *path, enum mien_precision precision, struct mien_net **net,
+                               struct mien_err *e) MIEN_MUST_CHECK;
+enum mien_precision mien_models_precision(const struct mien_models *m);
+/* models.c: adds a model and its open network, gives the role to it alone and lengthens the pack's name by "+shown". Takes both over when it succeeds
+ * (*model is then empty), else neither. Before threads use the pack; models that were there keep their addresses. */
+enum mien_code mien_models_put(struct mien_models *m, enum mien_role role, struct mien_model *model, struct mien_net *net, const char *shown,
+                               struct mien_err *e) MIEN_MUST_CHECK;
+
+/* known.c: published networks whose use is known. A network is one of them when role, input and outputs are the row's. */
+struct mien_known_model {
+    enum mien_role role;
+    const char *name;           /* for people: "Inception ResNet v1 (facenet-pytorch)" */
+    int side;                   /* input: 3 x side x side */
+    int n_outputs;
+    const char *output[2];      /* their names; NULL: whatever the file calls its only one */
+    int64_t count[2];           /* and their numbers of elements */
+    const char *entry;          /* JSON: its entry of a manifest but for id, file, task and sha256; outputs have the roles in the order above */
+};
+const struct mien_known_model *mien_known_model_at(int i); /* NULL past the end */
+
 /* models.c: the network of `model` bound to `s` for one picture of w x h pixels. *net may be NULL. */
 enum mien_code mien_model_exec(struct mien_models *models, struct mien_session *s, const struct mien_model *model, int w, int h,
                                struct mien_net **net, struct mien_exec **x, struct mien_err *e) MIEN_MUST_CHECK;

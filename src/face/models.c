@@ -21,14 +21,16 @@ enum {
     MAX_MODELS = 128,
     MAX_OF_ROLE = 4,            /* size of an ensemble: struct mien_face keeps that many scores */
     MAX_MANIFEST = 4 << 20,     /* bytes */
+    MAX_PACK = 64,              /* bytes of a pack's name in a manifest */
+    MAX_OWN = 4,                /* models added after the manifest was read (mien_models_put) */
     DETECTOR_PLANS = 16         /* input shapes of a detector held at once; see mien_detect_canvas */
 };
 
 struct mien_models {
     unsigned magic;
-    char *dir, pack[64];
+    char *dir, pack[MAX_PACK + MAX_OWN * 64];
     struct mien_models_settings settings;
-    int count;
+    int count, n_own;                /* models; those of them that mien_models_put added, for which there is room */
     struct mien_model *model;
     _Atomic(struct mien_net *) *net; /* beside model[]; NULL until first use */
     struct { atomic_uint_fast64_t runs, ns; } *usage; /* beside model[]; relaxed counters */
@@ -74,9 +76,9 @@ static enum mien_code read_models(struct mien_models *m, const struct mien_json 
 {
     size_t n = mien_json_size(list);
     MIEN_FAIL_IF(!mien_json_is_array(list) || n > MAX_MODELS, e, MIEN_E_MANIFEST, "models: is not an array of at most %d models", MAX_MODELS);
-    m->model = calloc(n + 1, sizeof *m->model);
-    m->net = calloc(n + 1, sizeof *m->net);
-    m->usage = calloc(n + 1, sizeof *m->usage);
+    m->model = calloc(n + MAX_OWN, sizeof *m->model);
+    m->net = calloc(n + MAX_OWN, sizeof *m->net);
+    m->usage = calloc(n + MAX_OWN, sizeof *m->usage);
     MIEN_FAIL_IF(m->model == NULL || m->net == NULL || m->usage == NULL, e, MIEN_E_NOMEM, "out of memory for %zu models", n);
     for (size_t i = 0; i < n; i++) {
         struct mien_model *one = &m->model[i];
@@ -120,21 +122,18 @@ static enum mien_code read_roles(struct mien_models *m, const struct mien_json *
 }
 
 /* Thresholds belong to a model and the detector whose faces it was measured on. */
-static void choose_thresholds(struct mien_models *m)
+static void choose_threshold(const struct mien_models *m, struct mien_model *one)
 {
     const struct mien_model *detector = mien_models_role(m, MIEN_ROLE_DETECT, 0);
-    for (int i = 0; i < m->count; i++) {
-        struct mien_model *one = &m->model[i];
-        if (one->n_thresholds == 0) continue;
-        one->matching = &one->thresholds[0];
-        for (int k = 0; detector != NULL && k < one->n_thresholds; k++)
-            if (strcmp(one->thresholds[k].detector, detector->id) == 0) one->matching = &one->thresholds[k];
-        const struct mien_match_threshold *t = one->matching;
-        one->threshold = t->similarity;
-        one->threshold_fmr = t->fmr;
-        one->calibration_slope = t->slope;
-        one->threshold_foreign = detector != NULL && t->detector[0] != '\0' && strcmp(t->detector, detector->id) != 0;
-    }
+    if (one->n_thresholds == 0) return;
+    one->matching = &one->thresholds[0];
+    for (int k = 0; detector != NULL && k < one->n_thresholds; k++)
+        if (strcmp(one->thresholds[k].detector, detector->id) == 0) one->matching = &one->thresholds[k];
+    const struct mien_match_threshold *t = one->matching;
+    one->threshold = t->similarity;
+    one->threshold_fmr = t->fmr;
+    one->calibration_slope = t->slope;
+    one->threshold_foreign = detector != NULL && t->detector[0] != '\0' && strcmp(t->detector, detector->id) != 0;
 }
 
 static enum mien_code read_pack(struct mien_models *m, const struct mien_json *root, struct mien_err *e)
@@ -142,11 +141,11 @@ static enum mien_code read_pack(struct mien_models *m, const struct mien_json *r
     MIEN_FAIL_IF(!mien_json_is_object(root), e, MIEN_E_MANIFEST, "the manifest is not an object");
     MIEN_FAIL_IF(mien_json_integer(mien_json_get(root, "version"), 0) != 1, e, MIEN_E_MANIFEST, "version: is not 1");
     const char *pack = mien_json_string(mien_json_get(root, "pack"), "");
-    MIEN_FAIL_IF(pack[0] == 0 || strlen(pack) >= sizeof m->pack, e, MIEN_E_MANIFEST, "pack: is not a string of 1 to %zu bytes", sizeof m->pack - 1);
+    MIEN_FAIL_IF(pack[0] == 0 || strlen(pack) >= MAX_PACK, e, MIEN_E_MANIFEST, "pack: is not a string of 1 to %d bytes", MAX_PACK - 1);
     snprintf(m->pack, sizeof m->pack, "%s", pack);
     MIEN_TRY(read_models(m, mien_json_get(root, "models"), e));
     MIEN_TRY(read_roles(m, mien_json_get(root, "roles"), e));
-    choose_thresholds(m);
+    for (int i = 0; i < m->count; i++) choose_threshold(m, &m->model[i]);
     return MIEN_OK;
 }
 
@@ -244,21 +243,26 @@ static enum mien_code check_net(const struct mien_model *model, const struct mie
     return MIEN_OK;
 }
 
-static enum mien_code open_net(const struct mien_models *m, const struct mien_model *model, struct mien_net **net, struct mien_err *e)
+enum mien_code mien_model_open(const struct mien_model *model, const char *path, enum mien_precision precision, struct mien_net **net, struct mien_err *e)
 {
-    char path[4096];
     struct mien_net_settings s;
-    int n = snprintf(path, sizeof path, "%s/%s", m->dir, model->file);
-    MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof path || !is_file(m->dir, model->file), e, MIEN_E_MODEL_MISSING,
-                 "model \"%s\" is not installed: no file %.80s in the models' directory; tools/models/pull installs it", model->id, model->file);
     mien_net_settings_default(&s);
-    s.precision = m->settings.precision;
+    s.precision = precision;
     s.allow_bf16 = !model->f32_only;
     if (model->decoder != MIEN_DECODER_NONE) s.max_plans = DETECTOR_PLANS;
     MIEN_TRY(mien_net_open(path, model->id, &s, net, e));
     enum mien_code code = check_net(model, *net, e);
     if (code != MIEN_OK) mien_net_free(net);
     return code;
+}
+
+static enum mien_code open_net(const struct mien_models *m, const struct mien_model *model, struct mien_net **net, struct mien_err *e)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/%s", m->dir, model->file);
+    MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof path || !is_file(m->dir, model->file), e, MIEN_E_MODEL_MISSING,
+                 "model \"%s\" is not installed: no file %.80s in the models' directory; tools/models/pull installs it", model->id, model->file);
+    return mien_model_open(model, path, m->settings.precision, net, e);
 }
 
 enum mien_code mien_models_net(struct mien_models *m, const struct mien_model *model, struct mien_net **net, struct mien_err *e)
@@ -277,6 +281,28 @@ enum mien_code mien_models_net(struct mien_models *m, const struct mien_model *m
     pthread_mutex_unlock(&m->lock);
     return code;
 }
+
+enum mien_code mien_models_put(struct mien_models *m, enum mien_role role, struct mien_model *model, struct mien_net *net, const char *shown,
+                               struct mien_err *e)
+{
+    const int i = m->count;
+    MIEN_FAIL_IF(index_of(m, model->id) >= 0, e, MIEN_E_ARG, "model \"%s\" is there already", model->id);
+    MIEN_FAIL_IF(m->n_own == MAX_OWN, e, MIEN_E_ARG, "more than %d models beside the manifest's", MAX_OWN);
+    m->model[i] = *model;
+    m->model[i].installed = true;
+    choose_threshold(m, &m->model[i]);
+    atomic_store_explicit(&m->net[i], net, memory_order_release);
+    m->role[role][0] = i;
+    m->n_role[role] = 1;
+    m->count++;
+    m->n_own++;
+    const size_t used = strlen(m->pack);
+    snprintf(m->pack + used, sizeof m->pack - used, "+%.62s", shown);
+    *model = (struct mien_model){0};
+    return MIEN_OK;
+}
+
+enum mien_precision mien_models_precision(const struct mien_models *m) { return m->settings.precision; }
 
 enum mien_code mien_model_exec(struct mien_models *models, struct mien_session *s, const struct mien_model *model, int w, int h,
                                struct mien_net **net, struct mien_exec **x, struct mien_err *e)

@@ -34,3 +34,14 @@ float mien_score_live(const struct mien_model *m, const float *raw, int n)
     if (n == 1) return m->live_index == 0 || isnan(raw[0]) ? p[0] : 1.0f - p[0];
     return m->live_index >= 0 && m->live_index < n ? p[m->live_index] : 0.0f;
 }
+
+float mien_score_map(const struct mien_model *m, const float *raw, int n)
+{
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        float p;
+        mien_scores(m, &raw[i], 1, &p);
+        sum += (double)p;
+    }
+    return n > 0 ? (float)(sum / n) : 0.0f;
+}
