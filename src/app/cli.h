@@ -55,6 +55,7 @@ int mien_verb_facebank_create(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_identification(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_liveness(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_eval_detection(struct mien_cli *cli, int argc, char **argv);
+int mien_verb_eval_attributes(struct mien_cli *cli, int argc, char **argv);
 int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv);
 
 /* ---- options ---- */
