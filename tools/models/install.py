@@ -51,13 +51,13 @@ class Puller:
         if ready and self.mirror:
             try:
                 way, data = self.read(model, [self.mirror.way(ready["file"], ready["sha256"])], "its published original")
-                self.store.put(file, data, "mirror", shortened(f"copied from {way.address()}"))
+                self.store.put(file, data, "mirror", shortened(f"{way.address()} (copied)"))
                 return self.facts(file)
             except Unobtainable:
                 pass
         data, ways = self.converted(model)
         how = "converted" if model["recipe"] != "copy" else "downloaded" if ways[0].kind == "url" else "copied"
-        self.store.put(file, data, key, shortened(f"{how} from {together([way.address() for way in ways])}"))
+        self.store.put(file, data, key, shortened(f"{together([way.address() for way in ways])} ({how})"))
         return self.facts(file)
 
     def converted(self, model):
@@ -93,7 +93,7 @@ class Puller:
         return f"{model['recipe']} {recipes.VERSION} {hashlib.sha256(hashes.encode()).hexdigest()[:16]}"
 
     def facts(self, file):
-        origin = self.store.told(file, "origin") or "found installed, verified by its sha256"
+        origin = self.store.told(file, "origin") or "unknown: found installed (verified by its sha256)"
         return {"file": file, "sha256": self.store.hash_of(file), "bytes": os.path.getsize(self.store.path(file)), "obtained_from": origin}
 
     def pull(self, pack):

@@ -14,8 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import namedtuple
 
 CONNECT_SECONDS = 8  # no answer, or no byte, for so long: give up on the host
 SLOW_SECONDS, SLOW_BYTES_PER_SECOND = 20, 32 * 1024  # after so long, an average below this is as good as no answer
@@ -31,14 +30,9 @@ class NotTried(Unobtainable):
     """It was not even tried, for a reason that was said before."""
 
 
-@dataclass(frozen=True)
-class Way:
-    """One source of one file: `kind` and `what` name it in a line about a failure; `address` gives the whole of it, once it was read."""
-    kind: str
-    what: str
-    address: Callable[[], str]
-    sha256: str
-    read: Callable[[], bytes]
+# One source of one file: `kind` and `what` name it in a line about a failure; `read()` gives the bytes that have `sha256`, and
+# after it `address()` the whole of where they came from.
+Way = namedtuple("Way", "kind what address sha256 read")
 
 
 def verified(data, sha256, what):
