@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "app/clips.h"
+#include "app/own_models.h"
 #include "app/people.h"
 #include "base/clock.h"
 #include "base/thread.h"
@@ -127,7 +128,8 @@ static enum mien_code embed_photo(void *context, int worker, size_t item, struct
 enum mien_code mien_labelled_embed(const struct mien_cli *cli, const struct mien_labelling *how, struct mien_labelled *l, struct mien_err *e)
 {
     struct embedding x = {.how = how, .to = l};
-    MIEN_TRY(mien_cli_models(cli, how->model_id, &l->models, e));
+    if (how->settings != NULL && how->model_id == NULL) MIEN_TRY(mien_own_models(cli, how->settings, MIEN_OWN_RESNET, &l->models, e));
+    else MIEN_TRY(mien_cli_models(cli, how->model_id, &l->models, e));
     l->embed = mien_models_role(l->models, MIEN_ROLE_EMBED, 0);
     MIEN_FAIL_IF(l->embed == NULL, e, MIEN_E_MODEL_MISSING, "the pack \"%.64s\" has no recognition model", mien_models_pack(l->models));
     l->row = calloc(l->n, (size_t)l->embed->dim * sizeof *l->row);

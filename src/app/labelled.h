@@ -5,6 +5,8 @@
 #include "app/cli.h"
 #include "app/eval.h"
 
+struct mien_serve_settings;
+
 /* Zero-initialise; mien_labelled_free accepts any state. */
 struct mien_labelled {
     struct mien_arena *arena;
@@ -26,6 +28,7 @@ enum mien_code mien_labelled_read(const char *dir, bool all_different, struct mi
 
 struct mien_labelling {
     const char *model_id;  /* NULL = the pack's recognition model */
+    const struct mien_serve_settings *settings; /* NULL, or: without model_id the one of RESNET, when it is set */
     int threads;
     bool largest;          /* of several faces the largest, else the one nearest to the centre */
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/config.h"
 #include "app/labelled.h"
 #include "base/thread.h"
 
@@ -91,6 +92,29 @@ static void result_text(struct mien_buf *b, const struct calibration *c)
     if (c->warning[0] != '\0') mien_buf_addf(b, "warning: %s\n", c->warning);
 }
 
+/* With the options read. */
+static int calibrate(struct calibration *c, float fmr, const struct mien_config *config)
+{
+    struct mien_serve_settings settings;
+    struct mien_err e = {0};
+    struct mien_buf b;
+    c->fmr = mien_cli_as_written(fmr);
+    if (c->fmr <= 0 || (c->images == NULL) == (c->unlabelled == NULL))
+        return mien_cli_error("calibrate needs --fmr RATE and either --images DIR or --unlabelled DIR");
+    if (strcmp(c->face, "center") != 0 && strcmp(c->face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", c->face);
+    c->how.largest = strcmp(c->face, "largest") == 0;
+    c->how.settings = &settings;
+    mien_buf_init(&b, MIEN_OUTPUT_BYTES);
+    enum mien_code code = mien_config_settings(config, &settings, &e);
+    if (code == MIEN_OK) code = run(c, &e);
+    if (code == MIEN_OK && c->cli->json) result_json(&b, c);
+    else if (code == MIEN_OK) result_text(&b, c);
+    mien_labelled_free(&c->photos);
+    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
+    mien_buf_free(&b);
+    return mien_cli_fail(&e);
+}
+
 int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv)
 {
     float fmr = 0.0f;
@@ -102,22 +126,11 @@ int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv)
         {"threads", MIEN_OPT_INT, &c.how.threads, "N", "workers (default: one a processor)", 1, 256},
         {"model", MIEN_OPT_TEXT, &c.how.model_id, "ID", "embed with this installed model instead of the pack's", 0, 0},
         {"face", MIEN_OPT_TEXT, &c.face, "WHICH", "of several faces: center (default) or largest", 0, 0}};
-    struct mien_err e = {0};
-    struct mien_buf b;
+    struct mien_config *config;
     int first;
-    const int status = mien_cli_parse(cli, argc, argv, opts, 6, 0, 0, &first);
+    int status = mien_config_read_with(cli, argc, argv, opts, 6, "DATA_DIR|DATA_FOLDER|RESNET", 0, 0, &first, &config);
     if (status >= 0) return status;
-    c.fmr = mien_cli_as_written(fmr);
-    if (c.fmr <= 0 || (c.images == NULL) == (c.unlabelled == NULL))
-        return mien_cli_error("calibrate needs --fmr RATE and either --images DIR or --unlabelled DIR");
-    if (strcmp(c.face, "center") != 0 && strcmp(c.face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", c.face);
-    c.how.largest = strcmp(c.face, "largest") == 0;
-    mien_buf_init(&b, MIEN_OUTPUT_BYTES);
-    const enum mien_code code = run(&c, &e);
-    if (code == MIEN_OK && cli->json) result_json(&b, &c);
-    else if (code == MIEN_OK) result_text(&b, &c);
-    mien_labelled_free(&c.photos);
-    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
-    mien_buf_free(&b);
-    return mien_cli_fail(&e);
+    status = calibrate(&c, fmr, config);
+    mien_config_free(&config);
+    return status;
 }
