@@ -93,7 +93,7 @@ def saved_of(manifest, path):
         kept = {member: [f for f in listed(model.get(member)) if isinstance(f, dict) and f.get("saved") is True] for member in MOST}
         if not any(kept.values()):
             continue
-        model_id = str(model.get("id"))
+        model_id = model["id"]
         try:
             manifests.check_figures({"id": model_id, **{member: figures for member, figures in kept.items() if figures}})
         except manifests.ManifestError as problem:

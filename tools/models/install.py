@@ -251,7 +251,7 @@ def installed_before(store):
         say(f"{problem}; it is written anew. What `mien eval verification --save` wrote into it is lost")
         old = None
     aside = store.stamp.get("saved", {})
-    there = {model.get("id") for model in old["models"]} if old else ()
+    there = {model["id"] for model in old["models"]} if old else ()
     saved = {model_id: here for model_id, here in aside.items() if model_id not in there}
     return old, {**saved, **(figures.saved_of(old, os.path.join(store.folder, "manifest.json")) if old else {})}
 

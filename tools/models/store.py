@@ -24,7 +24,8 @@ def read_manifest(folder):
         return None
     except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path}: {problem}") from problem
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("models"), list) or not all(isinstance(m, dict) for m in manifest["models"]):
+    models = manifest.get("models") if isinstance(manifest, dict) else None
+    if not isinstance(models, list) or not all(isinstance(m, dict) and isinstance(m.get("id"), str) for m in models):
         raise ValueError(f"{path}: it has no list of models")
     return manifest
 
