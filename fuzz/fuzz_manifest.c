@@ -1,4 +1,4 @@
-/* The manifest reader: any text is either a pack or an error that says why. What `eval verification --save` makes of a pack is a pack again, with that threshold. */
+/* The manifest reader: any text is either a pack or an error that says why. What `eval verification --save` makes of one is a pack, with that threshold. */
 #include <assert.h>
 #include <math.h>
 #include <stddef.h>

@@ -41,12 +41,10 @@ static enum mien_code hash_of(const char *path, char hex[65], struct mien_err *e
     return code;
 }
 
+/* That a recognition model has no measured threshold is said for every pack (mien_figures_log). */
 static void warn(const struct own_setting *o, const struct mien_models *models)
 {
     const struct mien_model *m = mien_models_role(models, o->role, 0);
-    if (o->role == MIEN_ROLE_EMBED && !(m->threshold_fmr > 0.0f))
-        mien_log(MIEN_LOG_WARN, "threshold_unmeasured",
-                 "model=%s threshold=%.3f why=its false match rate is not known next=mien calibrate, then MATCH_THRESHOLD", m->id, (double)m->threshold);
     if (o->role == MIEN_ROLE_SPOOF)
         mien_log(MIEN_LOG_WARN, "antispoof_unmeasured",
                  "model=%s why=the thresholds of liveness were chosen for the packs' networks next=try live and fake photos, then ANTISPOOF_THRESHOLD", m->id);

@@ -1,10 +1,12 @@
 /* mien embed and mien compare: the embedding of a photo's best face, and the verdict over two.
  *
  * Both photos of a comparison are worked on at once when there is a processor for each. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "app/cli.h"
+#include "app/figures.h"
 #include "base/clock.h"
 #include "base/thread.h"
 
@@ -87,9 +89,7 @@ static void compare_json(struct mien_buf *b, const struct job *j, const struct v
     mien_jw_bool(&w, v->match);
     mien_jw_key(&w, "threshold");
     mien_jw_fixed(&w, (double)v->threshold, 6);
-    mien_jw_key(&w, "threshold_fmr"); /* of the threshold that was used: unknown for one given by hand */
-    if (v->threshold == j->embed->threshold && j->embed->threshold_fmr > 0.0f) mien_jw_number(&w, (double)j->embed->threshold_fmr, 3);
-    else mien_jw_null(&w);
+    mien_cli_number(&w, "threshold_fmr", (double)mien_figures_fmr(j->embed, v->threshold), 3); /* null when it is not known */
     mien_jw_key(&w, "confidence");
     mien_jw_fixed(&w, (double)v->confidence, 6);
     mien_jw_key(&w, "model");
@@ -107,8 +107,9 @@ static void compare_json(struct mien_buf *b, const struct job *j, const struct v
 static void compare_text(struct mien_buf *b, const struct job *j, const struct verdict *v)
 {
     mien_buf_addf(b, "%s: similarity %.3f, threshold %.3f", v->match ? "same person" : "different persons", (double)v->similarity, (double)v->threshold);
-    if (v->threshold == j->embed->threshold && j->embed->threshold_fmr > 0.0f)
-        mien_buf_addf(b, " (false match rate %g)", (double)j->embed->threshold_fmr);
+    const float fmr = mien_figures_fmr(j->embed, v->threshold);
+    char rate[24];
+    if (!isnan(fmr)) mien_buf_addf(b, " (false match rate %s)", mien_figures_rate((double)fmr, rate));
     mien_buf_addf(b, ", confidence %.3f, %.0f ms\n", (double)v->confidence, v->total_ms);
     for (int i = 0; i < 2; i++) {
         const struct side *s = &j->side[i];

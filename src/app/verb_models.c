@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/cli.h"
+#include "app/figures.h"
 #include "app/nets.h"
 
 /* ---- list ---- */
@@ -26,6 +27,7 @@ static void model_json(struct mien_jw *w, const struct mien_models *models, cons
     mien_jw_put_string(w, "task", m->task);
     mien_jw_put_string(w, "licence", m->licence);
     mien_jw_put_string(w, "source", m->source);
+    mien_jw_put_string(w, "obtained_from", m->obtained_from[0] != '\0' ? m->obtained_from : NULL);
     mien_jw_put_string(w, "sha256", m->sha256);
     mien_jw_put_string(w, "file", m->file);
     mien_jw_key(w, "bytes");
@@ -35,13 +37,21 @@ static void model_json(struct mien_jw *w, const struct mien_models *models, cons
     mien_jw_key(w, "installed");
     mien_jw_bool(w, m->installed);
     mien_jw_put_string(w, "precision", m->f32_only ? "f32" : "auto");
-    mien_jw_key(w, "threshold");
-    if (m->dim > 0) mien_jw_number(w, (double)m->threshold, 6);
-    else mien_jw_null(w);
-    mien_jw_key(w, "threshold_fmr");
-    if (m->dim > 0 && m->threshold_fmr > 0.0f) mien_jw_number(w, (double)m->threshold_fmr, 4);
-    else mien_jw_null(w);
+    mien_figures_json(w, m);
     mien_jw_end_object(w);
+}
+
+/* The model's line, then, indented, where it is from and what is known of it. */
+static void model_text(struct mien_buf *b, const struct mien_models *models, const struct mien_model *m)
+{
+    mien_buf_addf(b, "  %-24s %-12s %-9s ", m->id, m->task, m->installed ? "installed" : "MISSING");
+    mien_cli_add_safe(b, m->licence);
+    if (m->source[0] != '\0') mien_buf_adds(b, "\n    source: ");
+    mien_cli_add_safe(b, m->source);
+    if (m->obtained_from[0] != '\0') mien_buf_adds(b, "\n    obtained from: ");
+    mien_cli_add_safe(b, m->obtained_from);
+    mien_buf_adds(b, "\n");
+    mien_figures_text(b, models, m);
 }
 
 int mien_verb_models_list(struct mien_cli *cli, int argc, char **argv)
@@ -61,7 +71,7 @@ int mien_verb_models_list(struct mien_cli *cli, int argc, char **argv)
     for (int i = 0; i < mien_models_count(models); i++) {
         const struct mien_model *m = mien_models_at(models, i);
         if (cli->json) model_json(&w, models, m);
-        else mien_buf_addf(&b, "  %-24s %-12s %-9s %s\n", m->id, m->task, m->installed ? "installed" : "MISSING", m->licence);
+        else model_text(&b, models, m);
     }
     if (cli->json) {
         mien_jw_end_array(&w);

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "app/figures.h"
 #include "app/own_models.h"
 #include "app/sessions.h"
 #include "base/log.h"
@@ -90,6 +91,7 @@ static void serve_until_told(const struct mien_serve_settings *s, struct mien_se
     const sigset_t stop = stop_signals();
     mien_service_attach(service, *server);
     announce(s, models, *server);
+    mien_figures_log(models, s->service.match_threshold);
     notify("READY=1");
     const int signal_number = wait_for_signal(s, sessions);
     notify("STOPPING=1");
