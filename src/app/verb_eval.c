@@ -16,8 +16,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/thread.h"
+#include "codec/utf8.h"
 
-enum { MAX_PAIRS_BYTES = 256 << 20, ARENA_BYTES = 1 << 30 };
+enum { MAX_PAIRS_BYTES = 256 << 20, ARENA_BYTES = 1 << 30, SET_BYTES = sizeof(((struct mien_measured *)0)->set) - 1 };
 
 struct job {
     struct mien_cli *cli;
@@ -125,17 +126,22 @@ static enum mien_code judge(struct job *j, struct mien_err *e)
     return MIEN_OK;
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
 static void describe(struct job *j)
 {
     struct mien_eval_report *r = &j->report;
     const struct mien_model *detector = mien_models_role(j->models, MIEN_ROLE_DETECT, 0);
     struct mien_net *net;
-    const char *slash = strrchr(j->pairs_path, '/');
     r->model = j->embed->id;
     r->detector = detector != NULL ? detector->id : "";
     r->pack = mien_models_pack(j->models);
     r->type = mien_models_net(j->models, j->embed, &net, NULL) == MIEN_OK && mien_net_type(net) == MIEN_BF16 ? "bf16" : "f32";
-    r->pairs_file = slash != NULL ? slash + 1 : j->pairs_path;
+    r->pairs_file = base_name(j->pairs_path);
     r->face = j->face;
     r->pairs = j->pairs.n;
     r->folds = j->pairs.folds;
@@ -261,6 +267,12 @@ static enum mien_code write_html(const struct job *j, struct mien_err *e)
     return code;
 }
 
+static bool names_a_set(const char *text)
+{
+    const size_t n = strlen(text);
+    return n > 0 && n <= SET_BYTES && mien_utf8_valid(text, n);
+}
+
 /* Says no before the work instead of after it. */
 static enum mien_code may_save(struct job *j, struct mien_err *e)
 {
@@ -272,7 +284,7 @@ static enum mien_code may_save(struct job *j, struct mien_err *e)
 
 static enum mien_code save(const struct job *j, struct mien_err *e)
 {
-    const struct mien_eval_saving s = {j->manifest, j->embed->sha256, j->set != NULL ? j->set : j->report.pairs_file, &j->report};
+    const struct mien_eval_saving s = {j->manifest, j->embed->sha256, j->set, &j->report};
     return mien_cli_about(j->manifest, mien_eval_save(&s, e), e);
 }
 
@@ -319,8 +331,9 @@ int mien_verb_eval_verification(struct mien_cli *cli, int argc, char **argv)
     int status = mien_cli_parse(cli, argc, argv, opts, 10, 0, 0, &first);
     if (status >= 0) return status;
     j.fmr = mien_cli_as_written(fmr);
-    if (j.set != NULL && (j.set[0] == '\0' || strlen(j.set) >= sizeof((struct mien_measured *)0)->set)) return mien_cli_error("--set has 1 to 95 bytes");
     if (j.pairs_path == NULL || j.images_dir == NULL) return mien_cli_error("eval verification needs --pairs FILE and --images DIR");
+    if (j.set == NULL) j.set = base_name(j.pairs_path);
+    if (j.save && !names_a_set(j.set)) return mien_cli_error("--set has 1 to %d bytes of UTF-8 text; it is the pairs file's name by default", SET_BYTES);
     if (strcmp(j.face, "center") != 0 && strcmp(j.face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", j.face);
     struct mien_buf b;
     mien_buf_init(&b, MIEN_OUTPUT_BYTES);
