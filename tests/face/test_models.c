@@ -21,6 +21,11 @@
     "\"labels\":[\"real\",\"spoof\"],\"live_index\":0,\"softmax\":true,\"weight\":2,\"licence\":null,\"golden\":{\"any\":[1]}}"
 #define POINTS                                                                                                                                       \
     "{\"id\":\"p\",\"task\":\"blendshapes\",\"file\":\"p.onnx\",\"crop\":{\"kind\":\"points\",\"mesh\":[0,1,477]},\"outputs\":{\"blendshapes\":\"b\"}}"
+#define FACE_MODEL(id, task, outputs)                                                                                                                \
+    "{\"id\":\"" id "\",\"task\":\"" task "\",\"file\":\"f.onnx\",\"input\":{\"width\":192,\"height\":192,\"channels\":\"rgb\"},"                    \
+    "\"crop\":{\"kind\":\"box\",\"scale\":1.5},\"outputs\":{" outputs "}"
+#define LANDMARKS106 FACE_MODEL("l", "landmarks106", "\"landmarks\":\"fc1\"") ",\"points_scale\":\"signed\"}"
+#define GENDER_AGE FACE_MODEL("g", "age_gender", "\"gender_age\":\"fc1\"") "}"
 #define RATES "{\"similarity\":0.25,\"fmr\":0.001,\"slope\":14}" /* in EMBEDDER */
 #define FIGURE                                                                                                                                       \
     "{\"measure\":\"accuracy\",\"set\":\"LFW\",\"n\":1200,\"value\":0.9,\"low\":0.8,\"high\":0.95,\"unit\":\"rate\",\"conditions\":\"c\",\"saved\":true}"
@@ -71,6 +76,20 @@ static void a_manifest_is_read(void **state)
     assert_true(p->crop.kind == MIEN_CROP_POINTS && p->crop.n_mesh == 3 && p->crop.mesh[2] == 477);
     mien_models_free(&m);
     assert_null(m);
+}
+
+static void points_and_rows_are_read(void **state)
+{
+    (void)state;
+    struct mien_models *m;
+    struct mien_err e;
+    TEST_TRY(parse(PACK(LANDMARKS106 "," GENDER_AGE, "\"landmarks106\":\"l\",\"age_gender\":[\"g\"]"), &m, &e), e);
+    const struct mien_model *l = mien_models_role(m, MIEN_ROLE_LANDMARKS106, 0), *g = mien_models_role(m, MIEN_ROLE_AGE_GENDER, 0);
+    assert_true(l != NULL && l->points_signed && g != NULL && g->n_outputs == 1 && !g->points_signed);
+    mien_models_free(&m);
+    TEST_TRY(parse(PACK(FACE_MODEL("l", "landmarks106", "\"landmarks\":\"fc1\"") ",\"points_scale\":\"unit\"}", ""), &m, &e), e);
+    assert_false(mien_models_at(m, 0)->points_signed);
+    mien_models_free(&m);
 }
 
 /* One change to a good manifest, and what the message must hold. */
@@ -160,6 +179,10 @@ static const struct { const char *model, *from, *to, *says; } WRONG[] = {
     {FIGURED("[" FIGURE "]"), "\"rate\"", "\"metres\"", "\"e-1.0_x\": measured[0].unit: is not one of rate, degrees, years, points"},
     {FIGURED("[" FIGURE "]"), "\"c\"", "\"\"", "\"e-1.0_x\": measured[0].conditions: has 0 bytes"},
     {FIGURED("[" FIGURE "]"), "true", "\"yes\"", "\"e-1.0_x\": measured[0].saved: is neither"},
+    {LANDMARKS106, ",\"points_scale\":\"signed\"", "", "\"l\": points_scale: is missing"},
+    {LANDMARKS106, "\"signed\"", "\"pixels\"", "\"l\": points_scale: is not one of unit, signed"},
+    {LANDMARKS106, "\"landmarks\":", "\"mesh\":", "\"l\": outputs: no \"landmarks\""},
+    {GENDER_AGE, "\"gender_age\":", "\"age\":", "\"g\": outputs: no \"gender\""},
     {SPOOF, "\"scale\":1.5", "\"scale\":0", "\"s\": crop.scale: is outside"},
     {SPOOF, "\"scale\":1.5,", "", "\"s\": crop.scale: is missing"},
     {SPOOF, "\"live_index\":0,", "", "\"s\": live_index: is missing"},
@@ -356,7 +379,8 @@ static void warming_runs_what_is_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_manifest_is_read), cmocka_unit_test(every_mistake_is_named), cmocka_unit_test(the_pack_itself_is_checked),
+        cmocka_unit_test(a_manifest_is_read), cmocka_unit_test(points_and_rows_are_read), cmocka_unit_test(every_mistake_is_named),
+        cmocka_unit_test(the_pack_itself_is_checked),
         cmocka_unit_test(the_threshold_is_that_of_the_detector), cmocka_unit_test(figures_are_read),
         cmocka_unit_test(what_is_not_installed_is_said), cmocka_unit_test(every_installed_network_opens), cmocka_unit_test(threads_share_one_network),
         cmocka_unit_test(warming_runs_what_is_wanted),
