@@ -5,8 +5,9 @@
  * MTCNN's box with a margin of 14 of 160 pixels, which is 1.1 times the box. The threshold is a Euclidean distance of 0.9 between unit vectors.
  *
  * DeepPixBiS (George and Marcel 2019, https://arxiv.org/abs/1907.04047): ImageNet's mean and deviation; output_pixel is a map of 14 x 14 values, output_binary
- * one. The training crops (bob.pad.face, cropped positions "pad") have the eyes 0.34 of their side apart, at 0.29 of their height; in yunet_n's boxes on LFW the
- * eyes are 0.32 of the longer side apart and 0.12 above the middle, hence scale and shift. Not bfloat16, because its scores have not been compared there.
+ * one. The training crops (bob.pad.face, cropped positions "pad") have the eyes 0.34 of their side apart, at 0.29 of their height; in yunet_n's boxes on
+ * LFW the eyes are 0.32 of the longer side apart and 0.12 above the middle, hence scale and shift. Not bfloat16, because its scores have not been compared
+ * there.
  *
  * ArcFace (Deng et al. 2019) with InsightFace's five points, such as w600k_r50: RGB, (pixel - 127.5) / 127.5. */
 #include "face/inner.h"
