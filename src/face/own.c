@@ -11,7 +11,7 @@
 #include "codec/json.h"
 #include "face/inner.h"
 
-enum { MAX_ENTRY = 1 << 20, HASH_DIGITS = 8 };
+enum { MAX_ENTRY = 1 << 20, MAX_DEPTH = 32, HASH_DIGITS = 8 };
 
 static const char *base_name(const char *path)
 {
@@ -74,9 +74,10 @@ static enum mien_code read_entry(const char *text, size_t n, const char *id, enu
     struct mien_buf whole;
     MIEN_TRY(parse_object(text, n, &given, e));
     mien_buf_init(&whole, MAX_ENTRY);
-    const char *task = mien_json_string(mien_json_get(given, "task"), mien_role_name(role));
+    const char *wanted = mien_role_name(role), *task = mien_json_string(mien_json_get(given, "task"), wanted);
     enum mien_code code = MIEN_OK;
-    if (strcmp(task, mien_role_name(role)) != 0) code = MIEN_FAIL(e, MIEN_E_MANIFEST, "task: is \"%.32s\", and \"%s\" is wanted", task, mien_role_name(role));
+    if (mien_json_depth(given) > MAX_DEPTH) code = MIEN_FAIL(e, MIEN_E_MANIFEST, "more than %d levels", MAX_DEPTH); /* which the writer could not take */
+    else if (strcmp(task, wanted) != 0) code = MIEN_FAIL(e, MIEN_E_MANIFEST, "task: is \"%.32s\", and \"%s\" is wanted", task, wanted);
     else complete_entry(given, id, role, &whole);
     mien_json_free(&given);
     if (code == MIEN_OK && whole.failed) code = MIEN_FAIL(e, MIEN_E_LIMIT, "the manifest is too large");

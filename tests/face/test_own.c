@@ -126,6 +126,7 @@ static void known_networks_take_their_role(void **state)
 #define BOX "\"crop\":{\"kind\":\"box\",\"scale\":1.2}"
 #define EMBED "\"outputs\":{\"embedding\":\"vector\"},\"dim\":64"
 #define LIMIT "\"threshold\":{\"similarity\":0.4,\"slope\":10}"
+#define DEEP "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]" /* 63 levels */
 #define JOIN(a, b, c, d) "{" a "," b "," c "," d "}"
 
 static enum mien_code replace_with(const char *path, const char *sha, const char *manifest, enum mien_role role, char id[64], struct mien_err *e)
@@ -146,6 +147,7 @@ static void a_manifest_describes_any_other(void **state)
     (void)state;
     static const struct { const char *manifest, *says; } WRONG[] = {
         {"", "not JSON"}, {"[]", "not a JSON object"}, {"{", "not JSON"}, {"{}", "crop: is missing"},
+        {JOIN("\"x\":" DEEP, BOX, EMBED, LIMIT), "more than 32 levels"},
         {JOIN("\"task\":\"spoof\"", BOX, EMBED, LIMIT), "task: is \"spoof\", and \"embed\" is wanted"},
         {JOIN(INPUT, BOX, EMBED, "\"x\":1"), "threshold: is missing"},
         {JOIN(INPUT, "\"crop\":{\"kind\":\"box\"}", EMBED, LIMIT), "crop.scale: is missing"},
