@@ -102,6 +102,13 @@ static void figure_text(struct mien_buf *b, const struct mien_measured *f)
     mien_buf_adds(b, f->saved ? "; measured here\n" : "\n");
 }
 
+/* Of one measurement with several detectors only that with the pack's is of interest here. */
+static bool is_of_another_detector(const struct mien_measured *f, const struct mien_model *detector)
+{
+    static const char by[] = "faces found by ";
+    return detector != NULL && strncmp(f->conditions, by, sizeof by - 1) == 0 && strcmp(f->conditions + sizeof by - 1, detector->id) != 0;
+}
+
 static void threshold_text(struct mien_buf *b, const struct mien_models *models, const struct mien_model *m)
 {
     const struct mien_match_threshold *t = m->matching;
@@ -118,7 +125,11 @@ static void threshold_text(struct mien_buf *b, const struct mien_models *models,
 
 void mien_figures_text(struct mien_buf *b, const struct mien_models *models, const struct mien_model *m)
 {
-    for (int i = 0; i < m->n_measured; i++) figure_text(b, &m->measured[i]);
+    const struct mien_model *detector = mien_models_role(models, MIEN_ROLE_DETECT, 0);
+    int fitting = 0;
+    for (int i = 0; i < m->n_measured; i++) fitting += !is_of_another_detector(&m->measured[i], detector);
+    for (int i = 0; i < m->n_measured; i++)
+        if (fitting == 0 || !is_of_another_detector(&m->measured[i], detector)) figure_text(b, &m->measured[i]);
     if (m->n_measured == 0) mien_buf_adds(b, "    not measured\n");
     if (m->matching != NULL) threshold_text(b, models, m);
 }

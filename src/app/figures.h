@@ -13,7 +13,8 @@ const char *mien_figures_rate(double rate, char text[24]);
 
 /* Members of `models list --json`: threshold, threshold_fmr, threshold_detector, threshold_foreign, curve (null for what recognises nobody), measured. */
 void mien_figures_json(struct mien_jw *w, const struct mien_model *m);
-/* Lines of `models list`, indented: figures, "not measured", and of a recognition model the threshold. */
+/* Lines of `models list`, indented: figures (where there are some with the pack's detector, not those with others), "not measured", and of a recognition model
+ * the threshold. */
 void mien_figures_text(struct mien_buf *b, const struct mien_models *models, const struct mien_model *m);
 
 /* Logs the threshold that a server uses (match_threshold: MATCH_THRESHOLD, NAN = the model's own) with its rate, and warns of one that lets more than 1 of 100
