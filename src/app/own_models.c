@@ -9,19 +9,14 @@
 #include "app/people.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "codec/json.h"
 #include "crypto/digest.h"
 #include "face/own.h"
 
 #define MAX_ONNX_BYTES ((size_t)2 << 30) /* what a protobuf may have */
-enum { MAX_MANIFEST_BYTES = 1 << 20 };
+enum { MAX_MANIFEST_BYTES = 1 << 20, MAX_LEVELS = 32 };
 
 struct own_setting { unsigned bit; const char *name, *file; enum mien_role role; };
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
 
 /* net.onnx -> net.json, net -> net.json. */
 static bool manifest_path(const char *path, char out[MIEN_PATH])
@@ -41,6 +36,30 @@ static enum mien_code hash_of(const char *path, char hex[65], struct mien_err *e
     return code;
 }
 
+/* What makes an embedding: the file, and how its manifest feeds it. A threshold may change without anybody being enrolled again. A manifest that cannot be
+ * read adds nothing here: it is refused soon. */
+static enum mien_code version_of(const char *file_sha256, const struct mien_own_model *own, char hex[65], struct mien_err *e)
+{
+    static const char *const MEMBER[] = {"input", "crop", "outputs"};
+    struct mien_json *manifest = NULL;
+    struct mien_buf b;
+    struct mien_jw w;
+    mien_buf_init(&b, 2 * MAX_MANIFEST_BYTES);
+    mien_jw_init(&w, &b);
+    mien_jw_object(&w);
+    mien_jw_put_string(&w, "file", file_sha256);
+    const bool readable = mien_json_parse(own->manifest, own->manifest_bytes, &manifest, NULL) == MIEN_OK && mien_json_depth(manifest) <= MAX_LEVELS;
+    for (size_t i = 0; readable && i < sizeof MEMBER / sizeof MEMBER[0]; i++) {
+        mien_jw_key(&w, MEMBER[i]);
+        mien_jw_copy(&w, mien_json_get(manifest, MEMBER[i]));
+    }
+    mien_jw_end_object(&w);
+    const enum mien_code code = b.failed ? MIEN_FAIL(e, MIEN_E_NOMEM, "out of memory") : mien_sha256_hex(b.data, b.len, hex, e);
+    mien_json_free(&manifest);
+    mien_buf_free(&b);
+    return code;
+}
+
 /* That a recognition model has no measured threshold is said for every pack (mien_figures_log). */
 static void warn(const struct own_setting *o, const struct mien_models *models)
 {
@@ -52,7 +71,7 @@ static void warn(const struct own_setting *o, const struct mien_models *models)
 
 static enum mien_code put(const struct own_setting *o, const char *path, struct mien_models *models, struct mien_err *e)
 {
-    char hex[65], beside[MIEN_PATH], what[100];
+    char hex[65], version[65], beside[MIEN_PATH], what[100];
     unsigned char *text = NULL;
     const char *known = NULL;
     struct mien_own_model own = {.path = path, .sha256 = hex};
@@ -61,12 +80,16 @@ static enum mien_code put(const struct own_setting *o, const char *path, struct 
     if (code == MIEN_OK && access(beside, F_OK) == 0)
         code = mien_cli_about(o->name, mien_file_read(beside, MAX_MANIFEST_BYTES, &text, &own.manifest_bytes, e), e);
     if (code != MIEN_OK) return code;
-    own.manifest = (const char *)text;
-    code = mien_models_replace(models, o->role, &own, &known, e);
+    if (text != NULL) {
+        own.manifest = (const char *)text;
+        own.version = version;
+        code = version_of(hex, &own, version, e);
+    }
+    if (code == MIEN_OK) code = mien_models_replace(models, o->role, &own, &known, e);
     if (code == MIEN_OK)
         mien_log(MIEN_LOG_INFO, "own_model", "setting=%s model=%s used_as=%s", o->name, mien_models_role(models, o->role, 0)->id,
                  known != NULL ? known : "its manifest says");
-    snprintf(what, sizeof what, "%s: %.80s", o->name, base_name(code == MIEN_E_MANIFEST && text != NULL ? beside : path));
+    snprintf(what, sizeof what, "%s: %.80s", o->name, mien_base_name(code == MIEN_E_MANIFEST && text != NULL ? beside : path));
     free(text);
     return mien_cli_about(what, code, e);
 }

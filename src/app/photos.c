@@ -13,7 +13,7 @@
 #include "base/file.h"
 
 enum {
-    MAX_MANIFEST_BYTES = 4 << 20,
+    MAX_MANIFEST_BYTES = 4 << 20, MAX_LEVELS = 32,
     MAX_PHOTO_BYTES = 64 << 20, /* the user's own file: more than a server takes from strangers */
     FACES_ARENA_BYTES = 256 << 20
 };
@@ -95,7 +95,11 @@ static enum mien_code open_with_embed(const char *dir, const struct mien_models_
     MIEN_TRY(mien_file_read(path, MAX_MANIFEST_BYTES, &text, &n, e));
     enum mien_code code = mien_json_parse((const char *)text, n, &root, e);
     free(text);
-    if (code != MIEN_OK) return mien_cli_about(path, code, e);
+    if (code == MIEN_OK && mien_json_depth(root) > MAX_LEVELS) code = MIEN_FAIL(e, MIEN_E_MANIFEST, "more than %d levels", MAX_LEVELS); /* the writer's bound */
+    if (code != MIEN_OK) {
+        mien_json_free(&root);
+        return mien_cli_about(path, code, e);
+    }
     struct mien_buf b;
     mien_buf_init(&b, 2 * MAX_MANIFEST_BYTES);
     struct mien_jw w;

@@ -126,12 +126,6 @@ static enum mien_code judge(struct job *j, struct mien_err *e)
     return MIEN_OK;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 static void describe(struct job *j)
 {
     struct mien_eval_report *r = &j->report;
@@ -141,7 +135,7 @@ static void describe(struct job *j)
     r->detector = detector != NULL ? detector->id : "";
     r->pack = mien_models_pack(j->models);
     r->type = mien_models_net(j->models, j->embed, &net, NULL) == MIEN_OK && mien_net_type(net) == MIEN_BF16 ? "bf16" : "f32";
-    r->pairs_file = base_name(j->pairs_path);
+    r->pairs_file = mien_base_name(j->pairs_path);
     r->face = j->face;
     r->pairs = j->pairs.n;
     r->folds = j->pairs.folds;
@@ -332,7 +326,7 @@ int mien_verb_eval_verification(struct mien_cli *cli, int argc, char **argv)
     if (status >= 0) return status;
     j.fmr = mien_cli_as_written(fmr);
     if (j.pairs_path == NULL || j.images_dir == NULL) return mien_cli_error("eval verification needs --pairs FILE and --images DIR");
-    if (j.set == NULL) j.set = base_name(j.pairs_path);
+    if (j.set == NULL) j.set = mien_base_name(j.pairs_path);
     if (j.save && !names_a_set(j.set)) return mien_cli_error("--set has 1 to %d bytes of UTF-8 text; it is the pairs file's name by default", SET_BYTES);
     if (strcmp(j.face, "center") != 0 && strcmp(j.face, "largest") != 0) return mien_cli_error("--face is center or largest, not '%s'", j.face);
     struct mien_buf b;

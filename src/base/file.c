@@ -29,6 +29,12 @@ static enum mien_code open_regular(const char *path, size_t max_bytes, int *fd, 
     return MIEN_OK;
 }
 
+const char *mien_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash != NULL ? slash + 1 : path;
+}
+
 enum mien_code mien_file_map(const char *path, size_t max_bytes, struct mien_file *out,
                              struct mien_err *e)
 {

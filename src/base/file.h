@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include "base/err.h"
 
+/* What stands behind the last '/' of a path. */
+const char *mien_base_name(const char *path);
+
 struct mien_file {
     const unsigned char *data; /* `size` bytes; valid until mien_file_unmap */
     size_t size;

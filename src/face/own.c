@@ -8,29 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buf.h"
+#include "base/file.h"
 #include "codec/json.h"
 #include "face/inner.h"
 
 enum { MAX_ENTRY = 1 << 20, MAX_DEPTH = 32, HASH_DIGITS = 8 };
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 /* "nets/My net.onnx" -> "My_net-1a2b3c4d": what is no letter, digit, '.' or '-' becomes '_', at the beginning 'x'. */
 static void make_id(const struct mien_own_model *own, char id[64])
 {
     char stem[64 - HASH_DIGITS - 1];
-    snprintf(stem, sizeof stem, "%s", base_name(own->path));
+    snprintf(stem, sizeof stem, "%s", mien_base_name(own->path));
     char *end = strrchr(stem, '.');
     if (end != NULL && end != stem && strcmp(end, ".onnx") == 0) *end = '\0';
     for (char *p = stem; *p != '\0'; p++) {
         const bool word = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
         if (!word && (p == stem || (*p != '.' && *p != '-'))) *p = p == stem ? 'x' : '_';
     }
-    snprintf(id, 64, "%s-%.*s", stem[0] != '\0' ? stem : "x", HASH_DIGITS, own->sha256);
+    snprintf(id, 64, "%s-%.*s", stem[0] != '\0' ? stem : "x", HASH_DIGITS, own->version != NULL ? own->version : own->sha256);
 }
 
 /* ---- the entry ---- */
@@ -118,7 +113,7 @@ static void shape_text(const struct mien_shape *s, char *out, size_t room)
 static enum mien_code unknown(const struct mien_own_model *own, const struct mien_net *net, struct mien_err *e)
 {
     char in[60] = "no", names[80] = "";
-    const char *file = base_name(own->path), *end = strrchr(file, '.');
+    const char *file = mien_base_name(own->path), *end = strrchr(file, '.');
     const int stem = end != NULL && strcmp(end, ".onnx") == 0 ? (int)(end - file) : (int)strlen(file);
     const struct mien_shape s = mien_net_inputs(net) > 0 ? mien_net_input_shape(net, 0) : (struct mien_shape){0};
     if (mien_net_inputs(net) > 0) shape_text(&s, in, sizeof in);
@@ -221,7 +216,7 @@ enum mien_code mien_models_replace(struct mien_models *models, enum mien_role ro
     enum mien_code code = own->manifest != NULL ? read_entry(own->manifest, own->manifest_bytes, id, role, &m, e) : recognise(own, role, id, &m, &known, e);
     if (code == MIEN_OK) code = open_checked(models, own, &m, known, &net, e);
     if (code == MIEN_OK) snprintf(m.sha256, sizeof m.sha256, "%s", own->sha256);
-    if (code == MIEN_OK) code = mien_models_put(models, role, &m, net, base_name(own->path), e);
+    if (code == MIEN_OK) code = mien_models_put(models, role, &m, net, mien_base_name(own->path), e);
     if (code != MIEN_OK) {
         mien_net_free(&net);
         mien_model_clear(&m);

@@ -133,7 +133,7 @@ static enum mien_code replace_with(const char *path, const char *sha, const char
 {
     struct mien_models *m = pack();
     const char *known = "something";
-    const struct mien_own_model own = {path, sha, manifest, manifest != NULL ? strlen(manifest) : 0};
+    const struct mien_own_model own = {path, sha, manifest, manifest != NULL ? strlen(manifest) : 0, NULL};
     const enum mien_code code = mien_models_replace(m, role, &own, &known, e);
     if (manifest != NULL || code != MIEN_OK) assert_null(known);
     snprintf(id, 64, "%s", mien_models_role(m, role, 0)->id);
@@ -216,7 +216,7 @@ static void the_score_is_the_mean_of_map_and_answer(void **state)
     struct mien_photo *photo;
     struct mien_session *session;
     struct mien_face face = {.box = {0, 0, 224, 224}, .score = 1};
-    const struct mien_own_model own = {write_deeppix("dp3.onnx", "output_pixel"), SHA, MANIFEST, sizeof MANIFEST - 1};
+    const struct mien_own_model own = {write_deeppix("dp3.onnx", "output_pixel"), SHA, MANIFEST, sizeof MANIFEST - 1, NULL};
     TEST_TRY(mien_models_replace(m, MIEN_ROLE_SPOOF, &own, NULL, &e), e);
     TEST_TRY(mien_image_alloc(224, 224, &image, &e), e);
     for (int y = 0; y < 224; y++)
