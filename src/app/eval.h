@@ -130,9 +130,17 @@ struct mien_search_point mien_eval_searches_at(const struct mien_searches *s, do
 /* The smallest threshold whose false positive identification rate does not exceed the target. Sorts s->non_mated. */
 struct mien_search_point mien_eval_at_fpir(struct mien_searches *s, double fpir);
 
-/* ---- eval_threshold.c: the threshold for a false match rate ---- */
+/* ---- eval_bootstrap.c: intervals of what has no formula ---- */
 
 enum { MIEN_EVAL_REPLICATES = 400 };
+/* A figure of a sample in which unit i stands weight[i] times. */
+typedef double mien_eval_sampled(void *context, const uint32_t *weight);
+/* 95 % percentile interval (Efron 1979) of a figure over MIEN_EVAL_REPLICATES samples of `units` units, drawn with replacement; the same every time.
+ * NaN figures are left out; both ends are NaN when all are. `weight` is room for `units` numbers. */
+void mien_eval_bootstrap(size_t units, uint32_t *weight, mien_eval_sampled *figure, void *context, double *low, double *high);
+
+/* ---- eval_threshold.c: the threshold for a false match rate ---- */
+
 struct mien_threshold {
     double fmr_target, threshold, low, high; /* low, high: 95 % percentile interval of MIEN_EVAL_REPLICATES bootstrap samples of people */
     uint64_t false_matches, impostor;        /* at the threshold, of so many comparisons */

@@ -128,25 +128,40 @@ void mien_eval_add_counts(struct mien_detection_counts *to, const struct mien_de
 
 /* ---- all photos ---- */
 
-/* From the lowest score to the highest, so that the best precision at a recall or above is the best seen so far. */
-double mien_eval_average_precision(struct mien_judged_box *box, size_t n, uint64_t faces)
+/* From the lowest score to the highest, so that the best precision at a recall or above is the best seen so far. The boxes are sorted; a photo stands
+ * weight[photo] times in the sample. */
+static double precision_of_sample(void *context, const uint32_t *weight)
 {
-    double right = 0, wrong = 0, best = 0, sum = 0;
-    if (faces == 0) return NAN;
-    sort(box, n);
-    for (size_t i = 0; i < n; i++) {
-        right += box[i].verdict == MIEN_BOX_RIGHT;
-        wrong += box[i].verdict == MIEN_BOX_FALSE;
+    const struct mien_judged_photos *all = context;
+    const struct mien_judged_box *box = all->box;
+    double right = 0, wrong = 0, best = 0, sum = 0, faces = 0;
+    for (size_t p = 0; p < all->photos; p++) faces += (double)all->faces[p] * weight[p];
+    for (size_t i = 0; i < all->boxes; i++) {
+        right += (box[i].verdict == MIEN_BOX_RIGHT) * (double)weight[box[i].photo];
+        wrong += (box[i].verdict == MIEN_BOX_FALSE) * (double)weight[box[i].photo];
     }
-    for (size_t end = n; end > 0;) {
+    for (size_t end = all->boxes; end > 0;) {
         const float score = box[end - 1].score;
         const double precision = right > 0 ? right / (right + wrong) : 0, before = right;
         if (precision > best) best = precision;
         for (; end > 0 && box[end - 1].score <= score; end--) {
-            right -= box[end - 1].verdict == MIEN_BOX_RIGHT;
-            wrong -= box[end - 1].verdict == MIEN_BOX_FALSE;
+            right -= (box[end - 1].verdict == MIEN_BOX_RIGHT) * (double)weight[box[end - 1].photo];
+            wrong -= (box[end - 1].verdict == MIEN_BOX_FALSE) * (double)weight[box[end - 1].photo];
         }
         sum += best * (before - right);
     }
-    return sum / (double)faces;
+    return faces > 0 ? sum / faces : NAN;
+}
+
+enum mien_code mien_eval_average_precision(const struct mien_judged_photos *all, double *precision, double *low, double *high, struct mien_err *e)
+{
+    struct mien_judged_photos sorted = *all;
+    uint32_t *weight = calloc(all->photos + 1, sizeof *weight);
+    MIEN_FAIL_IF(weight == NULL, e, MIEN_E_NOMEM, "out of memory");
+    sort(sorted.box, sorted.boxes);
+    for (size_t p = 0; p < all->photos; p++) weight[p] = 1;
+    *precision = precision_of_sample(&sorted, weight);
+    if (low != NULL && high != NULL) mien_eval_bootstrap(all->photos, weight, precision_of_sample, &sorted, low, high);
+    free(weight);
+    return MIEN_OK;
 }

@@ -2,6 +2,7 @@
 #ifndef MIEN_APP_EVAL_DETECTION_H
 #define MIEN_APP_EVAL_DETECTION_H
 
+#include "app/eval.h"
 #include "face/face.h"
 
 /* ---- eval_detection_labels.c: WIDER FACE's format ---- */
@@ -33,7 +34,7 @@ struct mien_detection_rules {
     float min_side; /* pixels; a labelled face with a shorter side below this is ignored */
 };
 enum mien_box_verdict { MIEN_BOX_FALSE, MIEN_BOX_RIGHT, MIEN_BOX_ON_IGNORED };
-struct mien_judged_box { struct mien_box box; float score; enum mien_box_verdict verdict; };
+struct mien_judged_box { struct mien_box box; float score; enum mien_box_verdict verdict; uint32_t photo; /* its number, for samples of photos */ };
 
 struct mien_detection_counts {
     uint64_t photos, photos_with_faces, photos_missed; /* with a face that counts; of those: none of them was found */
@@ -54,9 +55,18 @@ enum mien_code mien_eval_judge_boxes(const struct mien_photo_labels *labels, con
 
 void mien_eval_add_counts(struct mien_detection_counts *to, const struct mien_detection_counts *c);
 
+/* All boxes of all photos, in any order; sorted by what judges them. */
+struct mien_judged_photos {
+    struct mien_judged_box *box;
+    size_t boxes;
+    const uint64_t *faces;   /* that count, of each photo */
+    size_t photos;
+};
+
 /* Area under the curve of precision over recall, by all of its points (Everingham et al. 2010, VOC's devkit from 2010 on): the precision at a recall is the
  * best one at that recall or above. Boxes of equal score are one point; those on ignored faces are in none. The curve ends at the recall
- * of all boxes, beyond it precision is 0. Sorts the boxes of all photos by falling score. NaN without faces. */
-double mien_eval_average_precision(struct mien_judged_box *box, size_t n, uint64_t faces);
+ * of all boxes, beyond it precision is 0. NaN without faces. `low`, `high` (may be NULL): 95 % interval over bootstrap samples of photos. */
+enum mien_code mien_eval_average_precision(const struct mien_judged_photos *all, double *precision, double *low, double *high,
+                                           struct mien_err *e) MIEN_MUST_CHECK;
 
 #endif

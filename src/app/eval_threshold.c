@@ -83,15 +83,6 @@ static enum mien_code gather(const struct mien_embeddings *em, float least, int 
 
 /* ---- samples of people ---- */
 
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 /* The threshold of a sample: just above the first score at which more than the target's share would match. */
 static double threshold_of(const struct tops *t, const uint32_t *weight, double allowed)
 {
@@ -115,24 +106,13 @@ static double comparisons_of(const uint32_t *photos, const uint32_t *weight, siz
     return (sum * sum - same) / 2;
 }
 
-static int rising(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/* What a sample's threshold is made of. */
+struct sampling { const struct tops *tops; const uint32_t *photos; size_t persons; double fmr; };
 
-static void bootstrap(const struct tops *t, const uint32_t *photos, uint32_t *weight, size_t persons, struct mien_threshold *out)
+static double threshold_of_sample(void *context, const uint32_t *weight)
 {
-    double sample[MIEN_EVAL_REPLICATES];
-    uint64_t state = 20260101;
-    for (int r = 0; r < MIEN_EVAL_REPLICATES; r++) {
-        for (size_t p = 0; p < persons; p++) weight[p] = 0;
-        for (size_t p = 0; p < persons; p++) weight[next_random(&state) % persons]++;
-        sample[r] = threshold_of(t, weight, out->fmr_target * comparisons_of(photos, weight, persons));
-    }
-    qsort(sample, MIEN_EVAL_REPLICATES, sizeof *sample, rising);
-    out->low = sample[MIEN_EVAL_REPLICATES / 40];
-    out->high = sample[MIEN_EVAL_REPLICATES - 1 - MIEN_EVAL_REPLICATES / 40];
+    const struct sampling *s = context;
+    return threshold_of(s->tops, weight, s->fmr * comparisons_of(s->photos, weight, s->persons));
 }
 
 static enum mien_code estimate(const struct mien_embeddings *em, const struct tops *t, struct mien_threshold *out, struct mien_err *e)
@@ -145,7 +125,8 @@ static enum mien_code estimate(const struct mien_embeddings *em, const struct to
         for (size_t p = 0; p < persons; p++) weight[p] = 1;
         out->threshold = threshold_of(t, weight, floor(out->expected + 1e-9));
         for (size_t i = 0; i < t->n && (double)t->top[i].score >= out->threshold; i++) out->false_matches++;
-        bootstrap(t, photos, weight, persons, out);
+        struct sampling s = {t, photos, persons, out->fmr_target};
+        mien_eval_bootstrap(persons, weight, threshold_of_sample, &s, &out->low, &out->high);
     }
     free(photos);
     free(weight);

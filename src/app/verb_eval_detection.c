@@ -40,7 +40,7 @@ struct job {
     _Atomic size_t done;
     struct mien_detection_counts counts;
     struct rate rate[N_RATES];
-    double average_precision, ms;
+    double average_precision, ap_low, ap_high, ms;
 };
 
 /* ---- one photo ---- */
@@ -93,24 +93,36 @@ static struct rate rate_of(const char *label, const char *key, uint64_t k, uint6
     return r;
 }
 
+/* The boxes of all photos in one list, each with its photo's number. */
+static enum mien_code judge_precision(struct job *j, struct mien_err *e)
+{
+    struct mien_judged_box *all = calloc((size_t)j->counts.boxes + 1, sizeof *all);
+    uint64_t *faces = calloc(j->labels.n, sizeof *faces);
+    size_t boxes = 0;
+    for (size_t i = 0; all != NULL && faces != NULL && i < j->labels.n; i++) {
+        faces[i] = j->outcome[i].counts.faces;
+        for (size_t k = 0; k < j->outcome[i].n; k++) {
+            all[boxes] = j->outcome[i].box[k];
+            all[boxes++].photo = (uint32_t)i;
+        }
+    }
+    const struct mien_judged_photos photos = {all, boxes, faces, j->labels.n};
+    const enum mien_code code = all == NULL || faces == NULL ? MIEN_FAIL(e, MIEN_E_NOMEM, "out of memory")
+                                                             : mien_eval_average_precision(&photos, &j->average_precision, &j->ap_low, &j->ap_high, e);
+    free(all);
+    free(faces);
+    return code;
+}
+
 static enum mien_code sum_up(struct job *j, struct mien_err *e)
 {
     const struct mien_detection_counts *c = &j->counts;
-    size_t boxes = 0;
     for (size_t i = 0; i < j->labels.n; i++) mien_eval_add_counts(&j->counts, &j->outcome[i].counts);
-    struct mien_judged_box *all = calloc((size_t)c->boxes + 1, sizeof *all);
-    MIEN_FAIL_IF(all == NULL, e, MIEN_E_NOMEM, "out of memory");
-    for (size_t i = 0; i < j->labels.n; i++) {
-        memcpy(all + boxes, j->outcome[i].box, j->outcome[i].n * sizeof *all);
-        boxes += j->outcome[i].n;
-    }
-    j->average_precision = mien_eval_average_precision(all, boxes, c->faces);
-    free(all);
     j->rate[RECALL] = rate_of("recall", "recall", c->found, c->faces);
     j->rate[PRECISION] = rate_of("precision", "precision", c->found, c->found + c->false_boxes);
     j->rate[CENTER_RECALL] = rate_of("recall by centres", "center_recall", c->center_found, c->faces);
     j->rate[CENTER_PRECISION] = rate_of("precision by centres", "center_precision", c->center_found, c->center_found + c->center_false_boxes);
-    return MIEN_OK;
+    return judge_precision(j, e);
 }
 
 static enum mien_code run(struct job *j, struct mien_err *e)
@@ -170,6 +182,8 @@ static void report_json(struct mien_buf *b, struct job *j)
     mien_cli_count(&w, "center_false_boxes", c->center_false_boxes);
     rate_json(&w, &j->rate[CENTER_PRECISION]);
     mien_cli_number(&w, "average_precision", j->average_precision, 6);
+    mien_cli_number(&w, "average_precision_low", j->ap_low, 6);
+    mien_cli_number(&w, "average_precision_high", j->ap_high, 6);
     mien_cli_number(&w, "min_side", (double)j->rules.min_side, 6);
     mien_cli_number(&w, "iou", (double)j->rules.iou, 6);
     mien_cli_number(&w, "min_score", min_score(j), 6);
@@ -199,7 +213,7 @@ static void report_text(struct mien_buf *b, struct job *j)
     }
     mien_buf_addf(b, "%llu boxes: %llu on faces that count (IoU %g or more), %llu on ignored ones, %llu false\n", (ull)c->boxes, (ull)c->found,
                   (double)j->rules.iou, (ull)c->boxes_on_ignored, (ull)c->false_boxes);
-    if (c->faces > 0) mien_buf_addf(b, "average precision %.4f\n", j->average_precision);
+    if (c->faces > 0) mien_buf_addf(b, "average precision %.4f, 95 %% interval %.4f..%.4f\n", j->average_precision, j->ap_low, j->ap_high);
     mien_buf_addf(b, "no face found in %llu of %llu photos with faces; %.1f s\n", (ull)c->photos_missed, (ull)c->photos_with_faces, j->ms * 1e-3);
 }
 

@@ -158,16 +158,35 @@ static void the_nearest_centre_is_taken(void **state)
 
 /* ---- average precision ---- */
 
-static double precision_of(const char *verdicts, const float *score, uint64_t faces)
+static double precision_with(const char *verdicts, const float *score, uint64_t faces, double interval[2])
 {
     struct mien_judged_box b[16];
+    struct mien_err e = {0};
     const size_t n = strlen(verdicts);
+    const uint64_t of_photo[2] = {faces, 0};
+    double ap;
     for (size_t i = 0; i < n; i++) {
         /* Backwards: the order that they come in does not matter. */
         b[n - 1 - i] = box(score != NULL ? score[i] : 1.0f - 0.05f * (float)i, (float)(i % 3), (float)i, 10, 10);
         b[n - 1 - i].verdict = verdicts[i] == 'r' ? MIEN_BOX_RIGHT : verdicts[i] == 'f' ? MIEN_BOX_FALSE : MIEN_BOX_ON_IGNORED;
+        b[n - 1 - i].photo = verdicts[i] == 'f'; /* the second photo has nothing but false boxes */
     }
-    return mien_eval_average_precision(b, n, faces);
+    const struct mien_judged_photos all = {b, n, of_photo, 2};
+    assert_int_equal(mien_eval_average_precision(&all, &ap, interval, interval != NULL ? interval + 1 : NULL, &e), MIEN_OK);
+    return ap;
+}
+
+static double precision_of(const char *verdicts, const float *score, uint64_t faces) { return precision_with(verdicts, score, faces, NULL); }
+
+/* Samples of two photos: the first alone gives 1, both give 3/4, the second alone has no faces and is no sample. */
+static void average_precision_has_an_interval(void **state)
+{
+    (void)state;
+    double interval[2];
+    assert_float_equal(precision_with("frrr", NULL, 3, interval), 0.75, 1e-12);
+    assert_float_equal(interval[0], 0.75, 1e-12);
+    assert_float_equal(interval[1], 1.0, 1e-12);
+    assert_true(isnan(precision_with("ff", NULL, 0, interval)) && isnan(interval[0]) && isnan(interval[1]));
 }
 
 static void average_precision_by_hand(void **state)
@@ -320,7 +339,7 @@ int main(void)
         cmocka_unit_test(a_face_that_counts_comes_first),
         cmocka_unit_test(the_centre_is_another_rule),
         cmocka_unit_test(the_nearest_centre_is_taken),
-        cmocka_unit_test(average_precision_by_hand),
+        cmocka_unit_test(average_precision_by_hand), cmocka_unit_test(average_precision_has_an_interval),
         cmocka_unit_test(labels_are_read),
         cmocka_unit_test(a_limit_is_spread_over_the_file),
         cmocka_unit_test(bad_labels_are_named_by_their_line),

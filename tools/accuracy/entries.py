@@ -24,6 +24,8 @@ def of_detectors(pack, add):
     d = pack["detection"].get("wider_val_416")
     if d:
         add(d["model"], figure("faces found", "wider_val_416", d["faces"], d["recall"], d["recall_low"], d["recall_high"], conditions="at an overlap of 0.5"))
+        add(d["model"], figure("average precision", "wider_val_416", d["images"], d["average_precision"], d["average_precision_low"], d["average_precision_high"],
+                               conditions="at an overlap of 0.5"))
 
 
 def of_faces(pack, add):

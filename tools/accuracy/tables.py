@@ -123,8 +123,8 @@ def detection(packs, _):
         for name, d in p["detection"].items():
             rows.append((p["pack"], d["model"], SETS.get(name, name), str(d["images"]), count(d["found"], d["faces"], d["recall_low"], d["recall_high"]),
                          count(d["center_found"], d["faces"], d["center_recall_low"], d["center_recall_high"]),
-                         f"{d['false_boxes']}, {d['center_false_boxes']} of {d['boxes']}", f"{d['average_precision']:.3f}"))
-    return by_pack(("pack", "detector", "set", "photos", "faces found at IoU 0.5", "by their centres", "false boxes: by IoU, by centre", "AP"), rows)
+                         f"{d['false_boxes']}, {d['center_false_boxes']} of {d['boxes']}", f"{d['average_precision']:.3f} ({d['average_precision_low']:.3f}-{d['average_precision_high']:.3f})"))
+    return by_pack(("pack", "detector", "set", "photos", "faces found at IoU 0.5", "by their centres", "false boxes: by IoU, by centre", "AP, 95 %"), rows)
 
 
 def pose(packs, _):
