@@ -381,7 +381,7 @@ static void choice_text(struct mien_buf *b, const struct measure *m, const struc
     end_text(b, t->group);
     for (int i = 0; i < classes->n; i++) {
         char name[32];
-        if (c->of[i] == 0) continue;
+        if (c->of[i] == 0 || c->of[i] == c->n) continue; /* a class alone is all that there is */
         snprintf(name, sizeof name, "  %s", classes->name[i]);
         share_text(b, name, c->right_of[i], c->of[i]);
         end_text(b, t->group);
@@ -408,7 +408,7 @@ static void report_text(struct mien_buf *b, const struct job *j)
         char names[1024];
         if (uses(j, role)) mien_buf_addf(b, " %s %s;", mien_role_name(role), model_names(j, role, names, sizeof names) ? names : "none");
     }
-    mien_buf_addf(b, "\n%-12s %7s %7s %-15s %-17s  group\n", "", "n", "right", " right or off by", "    95 % interval");
+    mien_buf_addf(b, "\n%-12s %7s %7s %-15s %-17s  group\n", "", "n", "right", " rate or error", "    95 % interval");
     for (size_t i = 0; i < j->tallies; i++)
         for (int k = 0; k < MEASURES; k++) {
             if (!j->measured[k]) continue;
