@@ -65,6 +65,13 @@ int mien_cli_print(struct mien_buf *b, int status)
     return status;
 }
 
+int mien_cli_end(enum mien_code code, struct mien_buf *b, int status, const struct mien_err *e)
+{
+    if (code == MIEN_OK) return mien_cli_print(b, status);
+    mien_buf_free(b);
+    return mien_cli_fail(e);
+}
+
 void mien_cli_add_safe(struct mien_buf *b, const char *text)
 {
     for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {

@@ -90,6 +90,8 @@ enum mien_code mien_cli_about(const char *what, enum mien_code code, struct mien
 
 /* Writes the buffer to standard output and frees it; `status`, or 2 when it cannot be written. */
 int mien_cli_print(struct mien_buf *b, int status);
+/* The end of a verb: mien_cli_print when `code` is MIEN_OK, else mien_cli_fail without a word on standard output. Frees the buffer. */
+int mien_cli_end(enum mien_code code, struct mien_buf *b, int status, const struct mien_err *e);
 enum { MIEN_OUTPUT_BYTES = 512 << 20 }; /* most that one command may print */
 
 /* Members of JSON results. */

@@ -130,6 +130,9 @@ struct mien_search_point mien_eval_searches_at(const struct mien_searches *s, do
 /* The smallest threshold whose false positive identification rate does not exceed the target. Sorts s->non_mated. */
 struct mien_search_point mien_eval_at_fpir(struct mien_searches *s, double fpir);
 
+/* Below 30 errors an observed rate is not within 30 % of the true one with 90 % confidence (the rule of 30, ISO/IEC 19795-1). */
+enum { MIEN_EVAL_ENOUGH_ERRORS = 30 };
+
 /* ---- eval_bootstrap.c: intervals of what has no formula ---- */
 
 enum { MIEN_EVAL_REPLICATES = 400 };

@@ -15,7 +15,7 @@
 #include "codec/json.h"
 #include "face/models.h"
 
-enum { MAX_MANIFEST = 4 << 20, ENOUGH_ERRORS = 30, MOST_THRESHOLDS = 8, MOST_MEASURED = 16, NAMES = 3 };
+enum { MAX_MANIFEST = 4 << 20, NAMES = 3 };
 
 /* ---- beforehand ---- */
 
@@ -28,13 +28,13 @@ static double rounded_up(double v)
 
 static enum mien_code check_rate(double fmr, uint64_t impostor, struct mien_err *e)
 {
-    const double expected = fmr * (double)impostor, would_do = impostor > 0 ? rounded_up(ENOUGH_ERRORS / (double)impostor) : 1;
-    if (expected >= ENOUGH_ERRORS - 1e-6) return MIEN_OK;
+    const double expected = fmr * (double)impostor, would_do = impostor > 0 ? rounded_up(MIEN_EVAL_ENOUGH_ERRORS / (double)impostor) : 1;
+    if (expected >= MIEN_EVAL_ENOUGH_ERRORS - 1e-6) return MIEN_OK;
     MIEN_FAIL_IF(would_do > 0.5, e, MIEN_E_ARG, "--save: %llu comparisons of different people are too few for any threshold: at least %d are needed",
-                 (unsigned long long)impostor, 2 * ENOUGH_ERRORS);
+                 (unsigned long long)impostor, 2 * MIEN_EVAL_ENOUGH_ERRORS);
     return MIEN_FAIL(e, MIEN_E_ARG,
                      "--save: at a false match rate of %g, %.3g false matches are expected among %llu comparisons; %d are needed; --fmr %g would do",
-                     fmr, expected, (unsigned long long)impostor, ENOUGH_ERRORS, would_do);
+                     fmr, expected, (unsigned long long)impostor, MIEN_EVAL_ENOUGH_ERRORS, would_do);
 }
 
 enum mien_code mien_eval_may_save(const char *path, double fmr, uint64_t impostor, struct mien_err *e)
@@ -234,9 +234,9 @@ static enum mien_code edit(const struct place *root, size_t n, const struct mien
     mien_buf_free(&thresholds);
     mien_buf_free(&list);
     MIEN_FAIL_IF(failed, e, MIEN_E_NOMEM, "out of memory");
-    MIEN_FAIL_IF(n_thresholds > MOST_THRESHOLDS || n_measured > MOST_MEASURED, e, MIEN_E_ARG,
-                 "model \"%s\": there is room for %d thresholds and %d figures; take some out of manifest.json by hand", s->report->model, MOST_THRESHOLDS,
-                 MOST_MEASURED);
+    MIEN_FAIL_IF(n_thresholds > MIEN_MAX_THRESHOLDS || n_measured > MIEN_MAX_MEASURED, e, MIEN_E_ARG,
+                 "model \"%s\": there is room for %d thresholds and %d figures; take some out of manifest.json by hand", s->report->model, MIEN_MAX_THRESHOLDS,
+                 MIEN_MAX_MEASURED);
     return MIEN_OK;
 }
 

@@ -8,9 +8,6 @@
 #include "app/labelled.h"
 #include "base/thread.h"
 
-/* Below 30 errors an observed rate is not within 30 % of the true one with 90 % confidence (the rule of 30, ISO/IEC 19795-1). */
-enum { ENOUGH_ERRORS = 30 };
-
 struct calibration {
     struct mien_cli *cli;
     const char *images, *unlabelled, *face;
@@ -34,11 +31,11 @@ static enum mien_code run(struct calibration *c, struct mien_err *e)
     c->at = mien_eval_at_threshold(&counts, c->found.threshold);
     c->genuine = counts.n_genuine;
     mien_score_counts_free(&counts);
-    if (c->found.expected < ENOUGH_ERRORS)
+    if (c->found.expected < MIEN_EVAL_ENOUGH_ERRORS)
         snprintf(c->warning, sizeof c->warning,
                  "too few comparisons: %.3g false matches are expected at this rate among %llu, and at least %d are needed (%.0f comparisons); take the "
                  "upper end of the interval, or add people",
-                 c->found.expected, (unsigned long long)c->found.impostor, ENOUGH_ERRORS, ceil(ENOUGH_ERRORS / c->fmr));
+                 c->found.expected, (unsigned long long)c->found.impostor, MIEN_EVAL_ENOUGH_ERRORS, ceil(MIEN_EVAL_ENOUGH_ERRORS / c->fmr));
     return MIEN_OK;
 }
 
@@ -110,9 +107,7 @@ static int calibrate(struct calibration *c, float fmr, const struct mien_config 
     if (code == MIEN_OK && c->cli->json) result_json(&b, c);
     else if (code == MIEN_OK) result_text(&b, c);
     mien_labelled_free(&c->photos);
-    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
-    mien_buf_free(&b);
-    return mien_cli_fail(&e);
+    return mien_cli_end(code, &b, MIEN_EXIT_YES, &e);
 }
 
 int mien_verb_calibrate(struct mien_cli *cli, int argc, char **argv)

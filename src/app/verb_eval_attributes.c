@@ -449,7 +449,5 @@ int mien_verb_eval_attributes(struct mien_cli *cli, int argc, char **argv)
     else if (code == MIEN_OK) report_text(&b, &j);
     if (code == MIEN_OK) print_notes(&j);
     free_job(&j);
-    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
-    mien_buf_free(&b);
-    return mien_cli_fail(&e);
+    return mien_cli_end(code, &b, MIEN_EXIT_YES, &e);
 }

@@ -252,7 +252,5 @@ int mien_verb_eval_detection(struct mien_cli *cli, int argc, char **argv)
     if (code == MIEN_OK && cli->json) report_json(&b, &j);
     else if (code == MIEN_OK) report_text(&b, &j);
     free_job(&j);
-    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
-    mien_buf_free(&b);
-    return mien_cli_fail(&e);
+    return mien_cli_end(code, &b, MIEN_EXIT_YES, &e);
 }

@@ -386,7 +386,5 @@ int mien_verb_eval_identification(struct mien_cli *cli, int argc, char **argv)
     if (code == MIEN_OK && cli->json) result_json(&b, &d);
     else if (code == MIEN_OK) result_text(&b, &d);
     clean_up(&d);
-    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
-    mien_buf_free(&b);
-    return mien_cli_fail(&e);
+    return mien_cli_end(code, &b, MIEN_EXIT_YES, &e);
 }

@@ -191,7 +191,5 @@ int mien_verb_models_inspect(struct mien_cli *cli, int argc, char **argv)
     if (code == MIEN_OK && cli->json) inspect_json(&b, &n);
     else if (code == MIEN_OK) code = inspect_text(&b, &n, &e);
     mien_nets_close(&n);
-    if (code == MIEN_OK) return mien_cli_print(&b, MIEN_EXIT_YES);
-    mien_buf_free(&b);
-    return mien_cli_fail(&e);
+    return mien_cli_end(code, &b, MIEN_EXIT_YES, &e);
 }

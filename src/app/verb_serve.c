@@ -200,9 +200,7 @@ int mien_verb_config(struct mien_cli *cli, int argc, char **argv)
     else mien_config_print(config, &out);
     if (cli->json && !markdown) mien_buf_adds(&out, "\n");
     mien_config_free(&config);
-    if (code == MIEN_OK || markdown) return mien_cli_print(&out, MIEN_EXIT_YES);
-    mien_buf_free(&out);
-    return mien_cli_fail(&e);
+    return mien_cli_end(markdown ? MIEN_OK : code, &out, MIEN_EXIT_YES, &e);
 }
 
 int mien_verb_openapi(struct mien_cli *cli, int argc, char **argv)

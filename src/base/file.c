@@ -156,19 +156,23 @@ enum mien_code mien_file_write(const char *path, const void *data, size_t size, 
     return code;
 }
 
-static enum mien_code replace(const char *path, mode_t mode, const void *data, size_t size, struct mien_err *e)
+/* Onto the disk, with this mode. `made` NULL: replaces what is there. Else link(2) puts the file in its place, which fails when there is one. */
+static enum mien_code put(const char *path, mode_t mode, const void *data, size_t size, bool *made, struct mien_err *e)
 {
     char temp[4096];
     int n = snprintf(temp, sizeof temp, "%s.tmp.XXXXXX", path);
     MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
-    int fd = mkostemp(temp, O_CLOEXEC);
+    int fd = mkostemp(temp, O_CLOEXEC); /* mode 0600 */
     MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    const int changed = fchmod(fd, mode & 07777), why = errno;
+    const int changed = mode != 0600 ? fchmod(fd, mode) : 0, why = errno;
     enum mien_code code = fill(fd, path, data, size, true, e);
     if (code == MIEN_OK && changed != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(why));
-    if (code == MIEN_OK && rename(temp, path) != 0) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    if (code != MIEN_OK) unlink(temp);
-    else if (!sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    const int placed = code != MIEN_OK ? 0 : made != NULL ? link(temp, path) : rename(temp, path);
+    const bool other = placed != 0 && made != NULL && errno == EEXIST;
+    if (placed != 0 && !other) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
+    if (code != MIEN_OK || made != NULL) unlink(temp);
+    if (made != NULL) *made = code == MIEN_OK && !other;
+    if (code == MIEN_OK && !sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     return code;
 }
 
@@ -178,34 +182,16 @@ enum mien_code mien_file_replace(const char *path, const void *data, size_t size
     char *real = realpath(path, NULL);
     MIEN_FAIL_IF(real == NULL, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
     enum mien_code code = stat(real, &st) == 0 && S_ISREG(st.st_mode) ? MIEN_OK : MIEN_FAIL(e, MIEN_E_IO, "%s: not a regular file", path);
-    if (code == MIEN_OK) code = replace(real, st.st_mode, data, size, e);
+    if (code == MIEN_OK) code = put(real, st.st_mode & 07777, data, size, NULL, e);
     free(real);
     return code;
 }
 
-/* `made` NULL: replaces what is there. Else link(2) puts the file in its place, which fails when there is one. */
-static enum mien_code put_secret(const char *path, const void *data, size_t size, bool *made, struct mien_err *e)
-{
-    char temp[4096];
-    int n = snprintf(temp, sizeof temp, "%s.tmp.XXXXXX", path);
-    MIEN_FAIL_IF(n < 0 || (size_t)n >= sizeof temp, e, MIEN_E_ARG, "path too long");
-    int fd = mkostemp(temp, O_CLOEXEC); /* mode 0600 */
-    MIEN_FAIL_IF(fd < 0, e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    enum mien_code code = fill(fd, path, data, size, true, e);
-    const int put = code != MIEN_OK ? 0 : made != NULL ? link(temp, path) : rename(temp, path);
-    const bool other = put != 0 && made != NULL && errno == EEXIST;
-    if (put != 0 && !other) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    if (code != MIEN_OK || made != NULL) unlink(temp);
-    if (made != NULL) *made = code == MIEN_OK && !other;
-    if (code == MIEN_OK && !sync_folder(path)) code = MIEN_FAIL(e, MIEN_E_IO, "%s: %s", path, strerror(errno));
-    return code;
-}
-
-enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) { return put_secret(path, data, size, NULL, e); }
+enum mien_code mien_file_write_secret(const char *path, const void *data, size_t size, struct mien_err *e) { return put(path, 0600, data, size, NULL, e); }
 
 enum mien_code mien_file_make_secret(const char *path, const void *data, size_t size, bool *made, struct mien_err *e)
 {
-    return put_secret(path, data, size, made, e);
+    return put(path, 0600, data, size, made, e);
 }
 
 static bool is_credential(const char *path)

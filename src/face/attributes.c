@@ -66,13 +66,6 @@ static enum mien_code age_gender_row(const struct mien_face_job *job, const stru
     return MIEN_OK;
 }
 
-static bool is_row(const struct mien_model *m)
-{
-    for (int i = 0; i < m->n_outputs; i++)
-        if (strcmp(m->output[i].role, "gender_age") == 0) return true;
-    return false;
-}
-
 enum mien_code mien_face_age_gender(const struct mien_face_job *job, struct mien_face *f, struct mien_err *e)
 {
     const struct mien_model *m;
@@ -82,7 +75,7 @@ enum mien_code mien_face_age_gender(const struct mien_face_job *job, struct mien
     float p[4];
     MIEN_TRY(mien_part_model(job->models, MIEN_ROLE_AGE_GENDER, &m, e));
     MIEN_TRY(mien_part_run(job, m, f, &x, NULL, e));
-    if (is_row(m)) return age_gender_row(job, m, x, f, e);
+    if (mien_model_has_output(m, "gender_age")) return age_gender_row(job, m, x, f, e);
     MIEN_TRY(mien_part_output(job, m, x, "age", 1, &age, &n, e));
     float years = age[0];
     MIEN_TRY(mien_part_output(job, m, x, "gender", 1, &gender, &n, e));

@@ -266,13 +266,6 @@ static enum mien_code read_outputs(const struct reader *entry, struct mien_model
     return MIEN_OK;
 }
 
-static bool has_output(const struct mien_model *m, const char *role)
-{
-    for (int i = 0; i < m->n_outputs; i++)
-        if (strcmp(m->output[i].role, role) == 0) return true;
-    return false;
-}
-
 /* The roles that a task's or decoder's code will ask for; "_S" stands for every level's stride. */
 static enum mien_code check_outputs(const struct reader *r, const struct mien_model *m)
 {
@@ -282,8 +275,8 @@ static enum mien_code check_outputs(const struct reader *r, const struct mien_mo
         {"detect", MIEN_DECODER_BLAZEFACE, {"boxes_S", "scores_S"}}, {"embed", 0, {"embedding"}}, {"landmarks", 0, {"mesh", "presence"}},
         {"landmarks68", 0, {"landmarks"}}, {"landmarks106", 0, {"landmarks"}}, {"iris", 0, {"landmarks"}}, {"blendshapes", 0, {"blendshapes"}},
         {"expression", 0, {"prob"}}, {"age_gender", 0, {"age", "gender"}}, {"spoof", 0, {"prob"}}, {"deepfake", 0, {"prob"}}, {"quality", 0, {"quality"}}};
-    if (strcmp(m->task, "age_gender") == 0 && has_output(m, "gender_age")) return MIEN_OK; /* one row instead of two outputs */
-    const bool flat = m->decoder == MIEN_DECODER_BLAZEFACE && has_output(m, "boxes"); /* one tensor of all levels */
+    if (strcmp(m->task, "age_gender") == 0 && mien_model_has_output(m, "gender_age")) return MIEN_OK; /* one row instead of two outputs */
+    const bool flat = m->decoder == MIEN_DECODER_BLAZEFACE && mien_model_has_output(m, "boxes"); /* one tensor of all levels */
     for (int i = 0; i < COUNT(needed); i++) {
         if (strcmp(needed[i].task, m->task) != 0 || needed[i].decoder != m->decoder) continue;
         for (int k = 0; k < 4 && needed[i].role[k] != NULL; k++) {
@@ -292,7 +285,7 @@ static enum mien_code check_outputs(const struct reader *r, const struct mien_mo
                 char role[40];
                 if (needed[i].role[k][stem] != 0 && !flat) snprintf(role, sizeof role, "%.*s_%d", stem, needed[i].role[k], m->level[l].stride);
                 else snprintf(role, sizeof role, "%.*s", stem, needed[i].role[k]);
-                if (!has_output(m, role)) return WRONG(r, "outputs", "no \"%s\"", role);
+                if (!mien_model_has_output(m, role)) return WRONG(r, "outputs", "no \"%s\"", role);
             }
         }
     }
@@ -376,12 +369,11 @@ static enum mien_code read_threshold(const struct reader *entry, const struct mi
 /* One threshold, or one a detector. */
 static enum mien_code read_thresholds(const struct reader *r, struct mien_model *m)
 {
-    enum { MOST = 8 };
     const struct mien_json *v;
     MIEN_TRY(member(r, "threshold", true, &v));
     const bool list = mien_json_is_array(v);
     const size_t n = list ? mien_json_size(v) : 1;
-    if (n < 1 || n > MOST) return WRONG(r, "threshold", "is a list of %zu; 1 to %d are allowed", n, MOST);
+    if (n < 1 || n > MIEN_MAX_THRESHOLDS) return WRONG(r, "threshold", "is a list of %zu; 1 to %d are allowed", n, MIEN_MAX_THRESHOLDS);
     m->thresholds = calloc(n, sizeof *m->thresholds);
     MIEN_FAIL_IF(m->thresholds == NULL, r->e, MIEN_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
@@ -427,11 +419,11 @@ static enum mien_code read_figure(const struct reader *entry, const struct mien_
 
 static enum mien_code read_measured(const struct reader *r, struct mien_model *m)
 {
-    enum { MOST = 16 };
     const struct mien_json *list;
     MIEN_TRY(member(r, "measured", false, &list));
     const size_t n = mien_json_size(list);
-    if (list != NULL && (!mien_json_is_array(list) || n > MOST)) return WRONG(r, "measured", "is not a list of at most %d objects", MOST);
+    if (list != NULL && (!mien_json_is_array(list) || n > MIEN_MAX_MEASURED))
+        return WRONG(r, "measured", "is not a list of at most %d objects", MIEN_MAX_MEASURED);
     if (n == 0) return MIEN_OK;
     m->measured = calloc(n, sizeof *m->measured);
     MIEN_FAIL_IF(m->measured == NULL, r->e, MIEN_E_NOMEM, "out of memory");

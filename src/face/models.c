@@ -48,6 +48,13 @@ const char *mien_role_name(enum mien_role r)
     return (unsigned)r < MIEN_ROLE_COUNT ? NAME[r] : "?";
 }
 
+bool mien_model_has_output(const struct mien_model *m, const char *role)
+{
+    for (int i = 0; i < m->n_outputs; i++)
+        if (strcmp(m->output[i].role, role) == 0) return true;
+    return false;
+}
+
 int mien_model_output(const struct mien_model *m, const char *role, const struct mien_net *net)
 {
     for (int i = 0; i < m->n_outputs; i++)

@@ -39,6 +39,9 @@ struct mien_crop_rule {
 
 enum mien_decoder { MIEN_DECODER_NONE, MIEN_DECODER_SCRFD, MIEN_DECODER_YUNET, MIEN_DECODER_RETINAFACE, MIEN_DECODER_BLAZEFACE, MIEN_DECODER_SSD };
 
+/* As many as one model may have. */
+enum { MIEN_MAX_THRESHOLDS = 8, MIEN_MAX_MEASURED = 16 };
+
 /* A figure that was measured with a model (manifest "measured"). */
 struct mien_measured {
     char measure[48], set[96], unit[12], conditions[128]; /* unit: rate (0..1), degrees, years, points; conditions may be "" */
@@ -85,6 +88,7 @@ struct mien_model {
     int n_measured; struct mien_measured *measured; /* owned by the pack */
     bool installed;                      /* the file is there */
 };
+bool mien_model_has_output(const struct mien_model *m, const char *role);
 int mien_model_output(const struct mien_model *m, const char *role, const struct mien_net *net); /* output index of a role; -1 = none */
 
 struct mien_models; /* opaque */

@@ -9,15 +9,6 @@
  * DeepPixBiSExtractor) and the facebank project computes (ffletcherr/face-recognition-liveness, facetools/liveness_detection.py). */
 #include "face/parts.h"
 
-#include <string.h>
-
-static bool has_map(const struct mien_model *m)
-{
-    for (int i = 0; i < m->n_outputs; i++)
-        if (strcmp(m->output[i].role, "map") == 0) return true;
-    return false;
-}
-
 /* P(live) by one network that has run. */
 static enum mien_code score(const struct mien_face_job *job, const struct mien_model *m, const struct mien_exec *x, float *live, struct mien_err *e)
 {
@@ -25,7 +16,7 @@ static enum mien_code score(const struct mien_face_job *job, const struct mien_m
     int n;
     MIEN_TRY(mien_part_output(job, m, x, "prob", 1, &raw, &n, e));
     *live = mien_score_live(m, raw, n);
-    if (!has_map(m)) return MIEN_OK;
+    if (!mien_model_has_output(m, "map")) return MIEN_OK;
     MIEN_TRY(mien_part_output(job, m, x, "map", 1, &raw, &n, e));
     *live = 0.5f * (*live + mien_score_map(m, raw, n));
     return MIEN_OK;
