@@ -394,8 +394,9 @@ static void amounts_text(struct mien_buf *b, const struct measure *m, const stru
         const struct mien_amount_tally *a = &t->amount[m->amount + i];
         const struct mien_mean mean = mien_attribute_mean(a);
         if (a->n == 0) continue;
-        mien_buf_addf(b, "%-12s %7llu %7s %7.2f %-7s %7.2f..%.2f", m->amounts > 1 ? ANGLE[i] : m->name, (unsigned long long)a->n, "", mean.mean, m->unit,
-                      mean.low, mean.high);
+        mien_buf_addf(b, "%-12s %7llu %7s %7.2f %-7s ", m->amounts > 1 ? ANGLE[i] : m->name, (unsigned long long)a->n, "", mean.mean, m->unit);
+        if (isnan(mean.low)) mien_buf_adds(b, " one is too few"); /* for an interval */
+        else mien_buf_addf(b, "%7.2f..%.2f", mean.low, mean.high);
         end_text(b, t->group);
     }
 }
