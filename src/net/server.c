@@ -458,6 +458,7 @@ static enum MHD_Result admit(void *cls, const struct sockaddr *address, socklen_
 {
     struct mien_server *s = cls;
     (void)size;
+    if (atomic_load(&s->stopping)) return MHD_NO;
     return mien_conns_admit(&s->conns, address) ? MHD_YES : MHD_NO;
 }
 
@@ -627,9 +628,9 @@ bool mien_server_stop(struct mien_server **ps)
     if (ps == NULL || *ps == NULL) return true;
     struct mien_server *s = *ps;
     const uint64_t until = mien_now_ns() + (uint64_t)s->settings.stop_timeout_ms * 1000000u;
+    /* From here on admit() refuses. Not MHD_quiesce_daemon: it and the library's threads may take the listening socket out of epoll at the same time, and who
+     * comes second ends the process (0.9.75, "Failed to remove listen FD from epoll set"). */
     atomic_store(&s->stopping, true);
-    const MHD_socket fd = MHD_quiesce_daemon(s->daemon);
-    (void)fd; /* ours: s->listen_fd */
     *ps = NULL;
     mien_sockets_close(s->sockets);
     if (!wait_for_requests(s, until) || !wait_for_workers(s, until)) {
@@ -641,6 +642,7 @@ bool mien_server_stop(struct mien_server **ps)
     mien_pool_free(&s->fetchers);
     mien_pool_free(&s->workers);
     MHD_stop_daemon(s->daemon);
+    s->listen_fd = -1; /* closed by the library */
     release(s);
     return true;
 }
